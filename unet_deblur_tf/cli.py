@@ -1,0 +1,65 @@
+"""What the scripts share: common flags, how quiet TensorFlow is, and how they fail."""
+
+import argparse
+import os
+import sys
+
+from unet_deblur_tf.errors import InputError
+
+
+def add_data_arguments(parser):
+    """The flags that say which pairs: `--data`, `--blur`, `--difficulty`, `--cache-dir`."""
+    from unet_deblur_tf.data.synthesis import DIFFICULTIES
+
+    parser.add_argument(
+        "--data",
+        default="synthetic",
+        help="'synthetic' (default), a folder of pairs, or a folder of sharp photos to blur",
+    )
+    parser.add_argument("--blur", default="blur", metavar="NAME", help="folder of blurred pictures: blur, blur_gamma")
+    parser.add_argument(
+        "--difficulty",
+        choices=DIFFICULTIES,
+        default="quick",
+        help="of synthesised blur: "
+        + "; ".join(
+            f"{name} {some.width}x{some.height}, path {some.blur[0]}-{some.blur[1]} px"
+            for name, some in DIFFICULTIES.items()
+        )
+        + " (default: %(default)s)",
+    )
+    parser.add_argument("--cache-dir", help="where synthesised pairs are kept; default: the user's cache folder")
+
+
+def positive_int(text):
+    """An int of at least 1, for `argparse`."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def positive_float(text):
+    """A number above 0, for `argparse`."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def quiet_tensorflow():
+    """Keeps TensorFlow's start-up notes off the screen; to be called before it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def run(main, arguments):
+    """Runs a script's `main(arguments)`: bad input ends in one line and exit status 2, Ctrl-C in 130."""
+    program = os.path.basename(sys.argv[0])
+    try:
+        main(arguments)
+    except InputError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted", file=sys.stderr)
+        sys.exit(130)

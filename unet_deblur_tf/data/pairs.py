@@ -1,0 +1,195 @@
+"""Pairs of pictures on disk: blurred ones and, under the same names, their sharp twins.
+
+A folder `sharp/` with a folder `blur/` beside it is a sequence. Any tree of them will
+do, GoPro's official layout ({train,test}/SEQUENCE/{blur,sharp}/FRAME.png) and a plain
+{blur,sharp}/ among them; a first level named train, val or test gives the split.
+"""
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from unet_deblur_tf.errors import InputError
+
+SPLITS = ("train", "val", "test")
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+HELD_OUT = 0.1  # share of the pairs held out for a split that the folder does not name
+
+
+class Pair(NamedTuple):
+    """A blurred picture and its sharp twin.
+
+    Attributes:
+        sequence: str, the folder they come from, "" for a plain {blur,sharp}/.
+        name: str, the file's name without its ending.
+        blur, sharp: `Path`.
+    """
+
+    sequence: str
+    name: str
+    blur: Path
+    sharp: Path
+
+
+def find_pictures(folder, recursive=False):
+    """The picture files of a folder, sorted by name; hidden files are passed over."""
+    entries = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(
+        path
+        for path in entries
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def find_pairs(root, blur="blur"):
+    """All pairs below a folder, by split.
+
+    Args:
+        root: `Path` of a folder.
+        blur: name of the folder of blurred pictures, such as GoPro's "blur_gamma".
+
+    Returns:
+        dict from "train", "val", "test" (only those the folder names) or "" (no such
+        level) to a list of `Pair`; empty if there is no folder `sharp`.
+
+    Raises:
+        InputError: if a picture has no twin, or `sharp` has no `blur` beside it.
+    """
+    splits = {}
+    for sharp_folder in sorted(path for path in root.rglob("sharp") if path.is_dir()):
+        parts = sharp_folder.parent.relative_to(root).parts
+        split, sequence = (parts[0], parts[1:]) if parts and parts[0] in SPLITS else ("", parts)
+        pairs = _match(sharp_folder.parent / blur, sharp_folder, "/".join(sequence))
+        splits.setdefault(split, []).extend(pairs)
+    return {split: pairs for split, pairs in splits.items() if pairs}
+
+
+def _match(blur_folder, sharp_folder, sequence):
+    """Pairs the pictures of two folders by name, whatever their endings."""
+    if not blur_folder.is_dir():
+        raise InputError(f"{sharp_folder} has no folder {blur_folder.name!r} beside it")
+    blurred = {path.stem: path for path in find_pictures(blur_folder)}
+    sharp = {path.stem: path for path in find_pictures(sharp_folder)}
+    for ours, theirs, other in ((blurred, sharp, sharp_folder), (sharp, blurred, blur_folder)):
+        alone = sorted(ours.keys() - theirs.keys())
+        if alone:
+            more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+            raise InputError(f"{ours[alone[0]]} has no twin in {other}{more}")
+    return [Pair(sequence, name, blurred[name], sharp[name]) for name in sorted(blurred)]
+
+
+def choose_split(splits, split, group, root):
+    """One split of what a folder holds, held out of the training part where the folder does not name it.
+
+    Args:
+        splits: dict from "train", "val", "test" or "" (no split named) to a list of items.
+        split: "train", "val", "test" or "all".
+        group: function from an item to the name of what must not be divided.
+        root: the folder, for messages.
+
+    Returns:
+        A list of items, never empty.
+
+    Raises:
+        InputError: if the split is empty.
+    """
+    if split == "all":
+        return [item for items in splits.values() for item in items]
+    splits = dict(splits)
+    rest = splits.pop("", []) + splits.pop("train", [])
+    for name in ("test", "val"):
+        if name not in splits and rest:
+            rest, splits[name] = hold_out(rest, group)
+    splits["train"] = rest
+    if not splits.get(split):
+        present = ", ".join(f"{len(items)} for {name}" for name, items in splits.items() if items)
+        raise InputError(f"{root} has nothing for the {split} split; it has {present}")
+    return splits[split]
+
+
+def hold_out(items, group, share=HELD_OUT):
+    """Sets a share of the items aside, whole groups at a time.
+
+    Which ones depends on the groups' names alone, so it is the same on every machine.
+
+    Returns:
+        (kept, held out), two lists in the order given; nothing is held out of a single group.
+    """
+    names = sorted({group(item) for item in items}, key=lambda name: hashlib.sha256(name.encode()).digest())
+    held, wanted = set(), max(1, round(share * len(items)))
+    for name in names[:-1]:
+        if sum(group(item) in held for item in items) >= wanted:
+            break
+        held.add(name)
+    return [item for item in items if group(item) not in held], [item for item in items if group(item) in held]
+
+
+def grouping(pairs):
+    """By sequence, since frames of one video are alike; by picture where there are fewer than three sequences."""
+    if len({pair.sequence for pair in pairs}) >= 3:
+        return lambda pair: pair.sequence
+    return lambda pair: f"{pair.sequence}/{pair.name}"
+
+
+def check_pairs(pairs, smallest=1):
+    """Reads every picture's header and checks the sizes.
+
+    Args:
+        pairs: list of `Pair`.
+        smallest: least height and width in pixels.
+
+    Raises:
+        InputError: naming the file, if one cannot be read, the twins differ in size,
+            or a picture is too small.
+    """
+    for pair in pairs:
+        size = picture_size(pair.blur)
+        twin = picture_size(pair.sharp)
+        if size != twin:
+            raise InputError(f"{pair.blur} is {_by(size)} but its twin {pair.sharp} is {_by(twin)}")
+        if min(size) < smallest:
+            raise InputError(f"{pair.blur} is {_by(size)}: at least {smallest}x{smallest} is needed")
+
+
+def read_picture(path):
+    """Reads a picture file: uint8 `(height, width, 3)` RGB.
+
+    Raises:
+        InputError: naming the file, if it is missing, damaged or no picture.
+    """
+    with _open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def picture_size(path):
+    """(width, height) of a picture file, from its header alone.
+
+    Raises:
+        InputError: naming the file, if it is missing or no picture.
+    """
+    with _open(path) as picture:
+        return picture.size
+
+
+@contextlib.contextmanager
+def _open(path):
+    try:
+        with Image.open(path) as picture:
+            yield picture
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def spread(items, limit):
+    """At most `limit` of the items, evenly spaced; all of them if `limit` is None."""
+    if limit is None or len(items) <= limit:
+        return items
+    return [items[index * len(items) // limit] for index in range(limit)]
+
+
+def _by(size):
+    return f"{size[0]}x{size[1]}"

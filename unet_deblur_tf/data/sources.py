@@ -1,0 +1,49 @@
+"""What `--data` means: one function from a word or a folder to lists of pairs."""
+
+from pathlib import Path
+
+from unet_deblur_tf.data import generated
+from unet_deblur_tf.data.pairs import SPLITS, choose_split, find_pairs, find_pictures, grouping
+from unet_deblur_tf.data.synthesis import DIFFICULTIES
+from unet_deblur_tf.errors import InputError
+
+ACCEPTED = (
+    "'synthetic', a folder of pairs ({blur,sharp}/ or {train,test}/SEQUENCE/{blur,sharp}/), or a folder of sharp photos"
+)
+
+
+def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None):
+    """The pairs of one split.
+
+    Args:
+        data: "synthetic" for scenes made in code; a folder of pairs; or a folder of
+            sharp photos, which are blurred by the same synthesis.
+        split: "train", "val", "test", or "all" for a folder of pairs as a whole. A
+            split that the folder does not name is held out of the training pairs,
+            by name (`pairs.hold_out`); photos likewise, so that no photo is in two splits.
+        blur: name of the blurred folder of each sequence.
+        difficulty: key of `DIFFICULTIES`, for synthesised pairs.
+        cache_dir: where synthesised pairs are kept, the user's cache folder by default.
+
+    Returns:
+        A list of `Pair`, never empty.
+
+    Raises:
+        InputError: if there is nothing usable, naming what was received.
+    """
+    root = Path(data)
+    if data != "synthetic" and not root.is_dir():
+        raise InputError(f"No such folder: {data!r}. --data takes {ACCEPTED}")
+    if data != "synthetic" and (paired := find_pairs(root, blur)):
+        pairs = [pair for split_pairs in paired.values() for pair in split_pairs]
+        return choose_split(paired, split, grouping(pairs), root)
+    photos = []
+    if data != "synthetic":
+        by_split = {name: find_pictures(root / name, recursive=True) for name in SPLITS if (root / name).is_dir()}
+        by_split = {name: found for name, found in by_split.items() if found}
+        by_split = by_split or {"": find_pictures(root, recursive=True)}
+        if not any(by_split.values()):
+            raise InputError(f"No pictures in {data!r}. --data takes {ACCEPTED}")
+        photos = choose_split(by_split, split, lambda path: path.relative_to(root).as_posix(), root)
+    folder = generated.make_split(split, DIFFICULTIES[difficulty], photos, cache_dir=cache_dir)
+    return find_pairs(folder)[""]

@@ -1,0 +1,185 @@
+"""Blurs sharp scenes the way a camera does: many sharp moments of a moving scene, averaged.
+
+GoPro's pairs average 7-13 consecutive video frames and keep the middle one as the
+truth. Here the frames are rendered: a sharp background under a shaking camera, with
+objects that move on their own in front of it, averaged in linear light (or as
+encoded, like GoPro's `blur` folder), clipped, with sensor noise on the blurred side.
+
+    blurred, sharp = blurred_pair(rng, scene(rng, ...), scene(rng, ...), DIFFICULTIES["quick"])
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from unet_deblur_tf.data.scenes import blob_mask
+
+
+@dataclasses.dataclass(frozen=True)
+class Difficulty:
+    """How large the pictures are and how hard they are blurred.
+
+    Attributes:
+        width, height: of the pictures, in pixels.
+        blur: shortest and longest path of the camera during the exposure, in pixels;
+            drawn log-uniformly.
+        rotation: standard deviation of the camera's turn during the exposure, in degrees.
+        objects: largest number of objects that move on their own.
+        gamma: of the encoding; the average is taken in linear light. 1 averages the
+            encoded pictures, as GoPro's `blur` folder does (its blurred pictures keep
+            the mean level of the sharp ones to 0.2 of 255, those of `blur_gamma` are
+            1.8 brighter).
+        noise: largest standard deviation of the sensor noise at mid-grey, in levels of 255.
+        unblurred: share of the training pairs without motion, so that the network
+            learns to leave sharp pictures alone. None in validation and test pairs.
+        scenes: number of pairs of the splits (train, val, test).
+    """
+
+    width: int
+    height: int
+    blur: tuple[float, float]
+    rotation: float
+    objects: int
+    gamma: float
+    noise: float
+    unblurred: float
+    scenes: dict[str, int]
+
+
+DIFFICULTIES = {
+    # Small pictures, blur of a few pixels: minutes on a CPU show a gain.
+    "quick": Difficulty(
+        width=160, height=160, blur=(2, 6), rotation=0.3, objects=2, gamma=2.2, noise=1.0, unblurred=0.1,
+        scenes={"train": 480, "val": 24, "test": 48},
+    ),
+    # Small and large blur side by side: large blur alone teaches a fresh network nothing for a long while.
+    "mixed": Difficulty(
+        width=384, height=384, blur=(2, 24), rotation=0.4, objects=2, gamma=1.0, noise=1.0, unblurred=0.1,
+        scenes={"train": 600, "val": 24, "test": 48},
+    ),
+    # The size and the blur of GoPro's test set.
+    "gopro": Difficulty(
+        width=1280, height=720, blur=(10, 50), rotation=0.3, objects=2, gamma=1.0, noise=1.0, unblurred=0.1,
+        scenes={"train": 200, "val": 12, "test": 24},
+    ),
+}  # fmt: skip
+
+
+def margin(difficulty):
+    """Pixels of scene needed around the picture, so that the shaking camera sees no border."""
+    return int(np.ceil(0.5 * difficulty.blur[1])) + 2
+
+
+def canvas_size(difficulty):
+    """Height and width of the backdrop that `blurred_pair` takes."""
+    return difficulty.height + 2 * margin(difficulty), difficulty.width + 2 * margin(difficulty)
+
+
+def blurred_pair(rng, backdrop, object_fill, difficulty, moving=True):
+    """Photographs a scene with a moving camera and moving objects.
+
+    Args:
+        rng: `numpy.random.Generator`; the pair is deterministic in it.
+        backdrop: float32 `(*canvas_size(difficulty), 3)`, gamma-encoded RGB in 0..1.
+        object_fill: another scene of the same shape, what the moving objects are cut from.
+        difficulty: a `Difficulty`.
+        moving: False gives a pair without any motion (noise stays).
+
+    Returns:
+        (blurred, sharp), uint8 `(height, width, 3)`; sharp is the middle of the exposure.
+
+    Raises:
+        ValueError: if a scene has another size.
+    """
+    expected = (*canvas_size(difficulty), 3)
+    if backdrop.shape != expected or object_fill.shape != expected:
+        raise ValueError(f"Scenes must be {expected}. Received: {backdrop.shape} and {object_fill.shape}")
+    length = float(np.exp(rng.uniform(*np.log(difficulty.blur)))) if moving else 0.0
+    # Half a pixel between moments at most, or the average shows copies instead of a blur.
+    moments = int(np.clip(np.ceil(2 * length), 16, 64)) | 1
+    camera = trajectory(rng, length, moments)
+    turn = np.linspace(-0.5, 0.5, moments) * (rng.normal(0, difficulty.rotation) if moving else 0.0)
+
+    layers = [(_to_light(rng, backdrop, difficulty.gamma), None, camera)]
+    for _ in range(rng.integers(0, difficulty.objects + 1)):
+        layers.append(_moving_object(rng, object_fill, difficulty, camera, length))
+
+    total = np.zeros((difficulty.height, difficulty.width, 3), np.float32)
+    for moment in range(moments):
+        frame = _render(layers, moment, turn[moment], difficulty)
+        total += frame
+        if moment == moments // 2:
+            sharp = frame.copy()
+    blurred = np.clip(total / moments, 0, 1) ** (1 / difficulty.gamma)
+    sharp = np.clip(sharp, 0, 1) ** (1 / difficulty.gamma)
+    return _to_uint8(_add_noise(rng, blurred, difficulty.noise)), _to_uint8(sharp)
+
+
+def trajectory(rng, length, moments):
+    """The path of a shaking camera: `(moments, 2)` offsets in pixels, zero in the middle of the exposure.
+
+    A point with inertia whose heading drifts at random and, now and then, is jolted;
+    the kinds of motion are those of Boracchi, Foi, "Modeling the performance of image
+    restoration from motion blur", IEEE TIP 2012.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        length: of the whole path, in pixels.
+        moments: int, number of positions, evenly spaced in time.
+    """
+    restlessness = np.exp(rng.uniform(np.log(0.3), np.log(4)))
+    drift = rng.normal(0, restlessness / np.sqrt(moments), moments)
+    jolts = (rng.random(moments) < 1.0 / moments) * rng.normal(0, 1.5, moments)
+    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(drift + jolts)
+    speed = np.exp(np.cumsum(rng.normal(0, 1.0 / np.sqrt(moments), moments)))
+    steps = speed[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    path = np.cumsum(steps, axis=0) * length / speed[1:].sum()
+    return path - path[moments // 2]
+
+
+def _moving_object(rng, fill, difficulty, camera, length):
+    """A blob cut from `fill`, on a path of its own: (light, opacity, path)."""
+    height, width, _ = fill.shape
+    radius = min(difficulty.height, difficulty.width) * rng.uniform(0.08, 0.25)
+    centre = margin(difficulty) + rng.random(2) * (difficulty.width, difficulty.height)
+    mask = blob_mask(rng, height, width, radius, centre)[..., None]
+    own = trajectory(rng, length * rng.uniform(0, 1.0), len(camera))
+    return mask * _to_light(rng, fill, difficulty.gamma), mask, camera + own
+
+
+def _render(layers, moment, turn, difficulty):
+    """One sharp moment, in light: each layer shifted and turned, the later ones in front."""
+    edge = margin(difficulty)
+    size = (difficulty.width, difficulty.height)
+    centre = np.array(size) / 2 + edge
+    frame = None
+    for light, opacity, path in layers:
+        matrix = cv2.getRotationMatrix2D(centre.tolist(), float(turn), 1.0)
+        matrix[:, 2] += path[moment] - edge
+        # Cubic, since linear interpolation would soften each moment by itself.
+        moved = cv2.warpAffine(light, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        if opacity is None:
+            frame = moved
+        else:
+            cover = cv2.warpAffine(opacity, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
+            frame = moved + (1 - cover) * frame
+    return np.maximum(frame, 0)
+
+
+def _to_light(rng, picture, gamma):
+    """Decodes to linear light, and lifts near-white parts above 1, as lamps and skies are: they clip again later."""
+    brightest = picture.max(axis=2, keepdims=True)
+    lift = 1 + rng.uniform(0, 1.5) * np.clip((brightest - 0.92) / 0.08, 0, 1)
+    return (picture**gamma * lift).astype(np.float32)
+
+
+def _add_noise(rng, picture, largest):
+    """Shot and read noise, `largest` levels of 255 at mid-grey at most; grain is uniform in strength per picture."""
+    strength = rng.uniform(0, largest) / 255
+    deviation = strength * np.sqrt(0.2 + 1.6 * picture)
+    return picture + deviation * rng.standard_normal(picture.shape, dtype=np.float32)
+
+
+def _to_uint8(picture):
+    return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

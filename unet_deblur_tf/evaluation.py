@@ -1,0 +1,242 @@
+"""Scores of a restorer on pairs, as a table, as files, and as a picture.
+
+Main protocol ("full"): full-size RGB, 8 bit, PSNR and SSIM per picture, then the mean,
+with the blurred input as a row of its own. The seed's protocol ("seed"), for continuity
+only: both pictures resized to 224x224 first, MS-SSIM instead of SSIM.
+"""
+
+import csv
+import json
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from unet_deblur_tf import metrics
+from unet_deblur_tf.data.pairs import check_pairs, read_picture, spread
+from unet_deblur_tf.data.sources import load_pairs
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.files import make_folder, write_by_rename
+from unet_deblur_tf.pictures import comparison_sheet
+from unet_deblur_tf.restoration import find_model, load_restorer
+
+PROTOCOLS = ("full", "seed")
+SEED_SIZE = (224, 224)
+SSIM_NAMES = {"full": "SSIM", "seed": "MS-SSIM"}
+
+
+class Score(NamedTuple):
+    """One picture's figures: PSNR in dB and SSIM, before and after, and the seconds that restoring took."""
+
+    sequence: str
+    name: str
+    width: int
+    height: int
+    input_psnr: float
+    input_ssim: float
+    restored_psnr: float
+    restored_ssim: float
+    seconds: float
+
+
+def evaluate(
+    model=None,
+    data="synthetic",
+    blur="blur",
+    difficulty="quick",
+    cache_dir=None,
+    split="test",
+    limit=None,
+    protocol="full",
+    report=None,
+    overwrite=False,
+):
+    """What `evaluate.py` does; the arguments are its flags.
+
+    Returns:
+        The summary, see `summarise`, with the keys "model", "data", "split", "protocol" besides.
+
+    Raises:
+        InputError: if the model, the data or the report folder cannot be used.
+    """
+    model = find_model(model)
+    if report and (report / "metrics.json").exists() and not overwrite:
+        raise InputError(f"{report} holds a report already: --overwrite replaces it")
+    if report:
+        make_folder(report)
+    pairs = spread(load_pairs(data, split, blur, difficulty, cache_dir), limit)
+    check_pairs(pairs, smallest=metrics.SSIM_WINDOW)
+    print(f"{model} on {len(pairs)} pairs of {data} ({split}), protocol {protocol}")
+    restore = load_restorer(model)
+    scores = score(restore, pairs, protocol)
+    origin = {"model": str(model), "data": str(data), "split": split, "blur": blur, "protocol": protocol}
+    if data == "synthetic":
+        origin["difficulty"] = difficulty
+    summary = {**origin, **summarise(scores)}
+    if report:
+        write_report(report, summary, scores, comparison(restore, pairs, scores, protocol))
+    return summary
+
+
+def read_pair(pair, protocol):
+    """A pair as the protocol takes it: (blurred, sharp), uint8."""
+    pictures = read_picture(pair.blur), read_picture(pair.sharp)
+    if protocol == "seed":
+        pictures = tuple(
+            np.asarray(Image.fromarray(picture).resize(SEED_SIZE, Image.Resampling.BILINEAR)) for picture in pictures
+        )
+    return pictures
+
+
+def score(restore, pairs, protocol="full", progress=True):
+    """Restores and scores every pair.
+
+    Args:
+        restore: function from and to uint8 `(height, width, 3)`.
+        pairs: list of `Pair`.
+        protocol: "full" or "seed".
+        progress: bool, show a bar.
+
+    Returns:
+        A list of `Score`, in the order of `pairs`.
+    """
+    similarity = metrics.ssim if protocol == "full" else _multiscale_ssim
+    scores, sizes_seen = [], set()
+    for pair in tqdm(pairs, desc="Restoring", unit="picture", disable=not progress):
+        blurred, sharp = read_pair(pair, protocol)
+        if blurred.shape not in sizes_seen:
+            # The first picture of a size also pays for set-up: not part of the seconds per picture.
+            sizes_seen.add(blurred.shape)
+            restore(blurred)
+        start = time.perf_counter()
+        restored = restore(blurred)
+        seconds = time.perf_counter() - start
+        truth = _batch(sharp)
+        figures = [
+            float(metric(truth, _batch(picture))[0])
+            for picture in (blurred, restored)
+            for metric in (metrics.psnr, similarity)
+        ]
+        height, width, _ = sharp.shape
+        scores.append(Score(pair.sequence, pair.name, width, height, *figures, seconds))
+    return scores
+
+
+def _batch(picture):
+    return tf.constant(picture[np.newaxis].astype(np.float32) / 255)
+
+
+def _multiscale_ssim(y_true, y_pred):
+    return tf.image.ssim_multiscale(y_true, y_pred, max_val=1.0)
+
+
+def summarise(scores):
+    """Means over the pictures, as `metrics.json` holds them.
+
+    Returns:
+        dict: "images", "input", "restored" and "gain" (each {"psnr", "ssim"}, and from
+        ten pictures on "psnr_interval" and "ssim_interval", bootstrap 95 %),
+        "sequences" (the same without intervals, where there are several) and
+        "seconds_per_picture" (median).
+    """
+    summary = {"images": len(scores), **_means(scores, intervals=len(scores) >= 10)}
+    sequences = {}
+    for item in scores:
+        sequences.setdefault(item.sequence, []).append(item)
+    if len(sequences) > 1:
+        summary["sequences"] = {
+            name: {"images": len(items), **_means(items, intervals=False)} for name, items in sequences.items()
+        }
+    summary["seconds_per_picture"] = float(np.median([item.seconds for item in scores]))
+    return summary
+
+
+def _means(scores, intervals):
+    table = {}
+    for metric in ("psnr", "ssim"):
+        before = np.array([getattr(item, f"input_{metric}") for item in scores])
+        after = np.array([getattr(item, f"restored_{metric}") for item in scores])
+        for row, values in (("input", before), ("restored", after), ("gain", after - before)):
+            table.setdefault(row, {})[metric] = float(values.mean())
+            if intervals:
+                table[row][f"{metric}_interval"] = bootstrap_interval(values)
+    return table
+
+
+def bootstrap_interval(values, resamples=10_000, seed=0):
+    """95 % interval of the mean by resampling the pictures: [low, high]. Efron, "Bootstrap methods", 1979."""
+    chosen = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    return [float(limit) for limit in np.percentile(values[chosen].mean(axis=1), [2.5, 97.5])]
+
+
+def table(summary):
+    """The summary as lines of text: the blurred input's row first."""
+    with_interval = "psnr_interval" in summary["gain"]
+    width = max([14, *(len(name) for name in summary.get("sequences", ()))])
+    psnr_head, ssim_head = "PSNR (dB)", SSIM_NAMES[summary.get("protocol", "full")]
+    cell = 24 if with_interval else 10
+    lines = [f"{'':{width}}  {psnr_head:<{cell}}{ssim_head}"]
+    for row, label in (("input", "blurred input"), ("restored", "restored"), ("gain", "gain")):
+        sign = "+" if row == "gain" else ""
+        figures = summary[row]
+        psnr, ssim = f"{figures['psnr']:{sign}.2f}", f"{figures['ssim']:{sign}.4f}"
+        if with_interval:
+            psnr += " [{:{s}.2f}, {:{s}.2f}]".format(*figures["psnr_interval"], s=sign)
+            ssim += " [{:{s}.4f}, {:{s}.4f}]".format(*figures["ssim_interval"], s=sign)
+        lines.append(f"{label:<{width}}  {psnr:<{cell}}{ssim}")
+    if "sequences" in summary:
+        lines.append("")
+        lines.append(f"{'sequence':<{width}}  images  input            restored")
+        for name, rows in summary["sequences"].items():
+            before, after = (f"{rows[row]['psnr']:.2f} / {rows[row]['ssim']:.4f}" for row in ("input", "restored"))
+            lines.append(f"{name or '.':<{width}}  {rows['images']:6}  {before}   {after}")
+    lines.append("")
+    note = "; [95 % interval of the mean]" if with_interval else ""
+    lines.append(f"{summary['images']} pictures, {summary['seconds_per_picture']:.3f} s per picture (median){note}")
+    return "\n".join(lines)
+
+
+def write_report(folder, summary, scores, sheet):
+    """Writes `metrics.json`, `per_image.csv` and `comparison.png` into a folder, each by renaming."""
+    with write_by_rename(folder / "metrics.json") as path:
+        path.write_text(json.dumps(summary, indent=1) + "\n")
+    with write_by_rename(folder / "per_image.csv") as path, open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Score._fields)
+        writer.writerows(scores)
+    with write_by_rename(folder / "comparison.png") as path:
+        sheet.save(path, format="PNG")
+
+
+def comparison(restore, pairs, scores, protocol="full", rows=3):
+    """A sheet of pictures, blurred, restored and sharp side by side: from the largest gain to the smallest.
+
+    Args:
+        restore: function from and to uint8 `(height, width, 3)`.
+        pairs, scores: as given to and returned by `score`.
+        rows: number of pictures, evenly spaced by gain, so that the failures show too.
+
+    Returns:
+        `PIL.Image.Image`.
+    """
+    by_gain = sorted(range(len(pairs)), key=lambda index: scores[index].input_psnr - scores[index].restored_psnr)
+    rows = min(rows, len(pairs))
+    chosen = [by_gain[math.floor(position)] for position in np.linspace(0, len(pairs) - 1, rows)]
+    ssim_name = SSIM_NAMES[protocol]
+    lines = []
+    for index in chosen:
+        blurred, sharp = read_pair(pairs[index], protocol)
+        item = scores[index]
+        title = f"{item.sequence}/{item.name}" if item.sequence else item.name
+        lines.append(
+            [
+                (blurred, f"blurred  {item.input_psnr:.2f} dB  {ssim_name} {item.input_ssim:.4f}"),
+                (restore(blurred), f"restored  {item.restored_psnr:.2f} dB  {ssim_name} {item.restored_ssim:.4f}"),
+                (sharp, f"sharp  ({title})"),
+            ]
+        )
+    return comparison_sheet(lines)

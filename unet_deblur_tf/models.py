@@ -1,0 +1,188 @@
+"""The U-Nets, as the figure draws them: blocks are functions, `unet` assembles them.
+
+The ten layers of the figure and the names that their Keras layers begin with:
+
+    1 inc    2-5 down1..down4    6-9 up1..up4    10 out
+
+`unet` needs nothing but Keras and runs on every Keras backend.
+
+    from unet_deblur_tf.models import build
+
+    model = build("concat_se")                 # (None, None, None, 3) -> the same
+    restored = model(blurred)                  # float32 in 0..1, any height and width
+"""
+
+import keras
+
+from unet_deblur_tf.layers import BilinearUpsampling2D, CropLike, ReflectPadding2D, SqueezeExcitation
+from unet_deblur_tf.variants import ACTIVATIONS, HEADS, NORMS, VARIANTS, WIDTHS
+
+
+def build(variant, **overrides):
+    """Builds a variant by its name on the command line.
+
+    Args:
+        variant: str, a key of `VARIANTS`.
+        **overrides: arguments of `unet` that replace the variant's, such as `norm` or `head`.
+
+    Returns:
+        A `keras.Model`, see `unet`.
+
+    Raises:
+        ValueError: if there is no such variant.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}. Received: variant={variant!r}")
+    return unet(**{"name": variant, **VARIANTS[variant], **overrides})
+
+
+def unet(
+    skips="own",
+    attention=False,
+    compress=False,
+    norm="batch",
+    head="residual",
+    activation="relu",
+    widths=WIDTHS,
+    name="unet",
+):
+    """A U-Net for image restoration, five resolutions deep.
+
+    Args:
+        skips: "own" gives each decoder stage the encoder features of its own
+            resolution, as a U-Net does; "all" gives it those of all four levels,
+            average-pooled or bilinearly upsampled to its resolution.
+        attention: bool, squeeze-and-excitation on each level that a stage receives.
+        compress: bool, reduces the levels that a stage receives to the stage's width
+            (1x1 convolution to four times the width, then 3x3).
+        norm: "batch", "layer" (over the channels of each pixel) or "none".
+            Convolutions have biases where there is no norm to shift their output.
+        head: "residual" (input + correction, the correction zero at initialisation)
+            or "sigmoid".
+        activation: "relu" or "leaky_relu" (slope 0.2).
+        widths: five ints, channels of the encoder's layers `inc`, `down1`..`down4`.
+        name: str, the model's name.
+
+    Returns:
+        A functional `keras.Model` from `image` to the restored picture, both float32
+        `(batch, height, width, 3)` in 0..1, any height and width from 1 up. A
+        residual output can leave 0..1 by a little: clip it.
+
+    Raises:
+        ValueError: if an argument is not one of the above.
+
+    References:
+        Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015.
+        Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
+    """
+    for argument, value, choices in (
+        ("skips", skips, ("own", "all")),
+        ("norm", norm, NORMS),
+        ("head", head, HEADS),
+        ("activation", activation, ACTIVATIONS),
+    ):
+        if value not in choices:
+            raise ValueError(f"{argument} must be one of {', '.join(choices)}. Received: {argument}={value!r}")
+    if len(widths) != 5:
+        raise ValueError(f"widths must have five entries, one per encoder layer. Received: widths={widths!r}")
+    style = dict(norm=norm, activation=activation)
+
+    image = keras.Input((None, None, 3), name="image")
+    x = ReflectPadding2D(2 ** (len(widths) - 1), name="pad")(image)
+    x = double_conv(x, widths[0], widths[0], **style, name="inc")
+    levels = []
+    for number, width in enumerate(widths[1:], start=1):
+        levels.append(x)
+        x = keras.layers.MaxPooling2D(2, name=f"down{number}_pool")(x)
+        x = double_conv(x, width, width, **style, name=f"down{number}")
+
+    pyramid = resize_levels(levels) if skips == "all" else None
+    for number in range(1, len(levels) + 1):
+        stage, level = f"up{number}", len(levels) - number
+        width = widths[level]
+        seen = pyramid[level] if skips == "all" else [levels[level]]
+        if attention:
+            seen = [
+                SqueezeExcitation(name=f"{stage}_se{index}")(features) for index, features in enumerate(seen, start=1)
+            ]
+        if compress:
+            seen = [compression(join(seen, f"{stage}_levels"), width, **style, name=f"{stage}_reduce")]
+        x = BilinearUpsampling2D(name=f"{stage}_upsample")(x)
+        x = join([*seen, x], f"{stage}_concat")
+        x = double_conv(x, width, widths[max(level - 1, 0)], **style, name=stage)
+
+    # The picture itself stays in float32 whatever the precision policy.
+    residual = head == "residual"
+    x = keras.layers.Conv2D(3, 1, kernel_initializer="zeros" if residual else "glorot_uniform", name="out_conv")(x)
+    x = CropLike(dtype="float32", name="out_crop")([x, image])
+    if residual:
+        x = keras.layers.Add(dtype="float32", name="out_add")([image, x])
+    else:
+        x = keras.layers.Activation("sigmoid", dtype="float32", name="out_sigmoid")(x)
+    return keras.Model(image, x, name=name)
+
+
+def double_conv(x, middle, width, norm, activation, name):
+    """(3x3 convolution, norm, activation) twice: to `middle` channels, then to `width`."""
+    for number, filters in enumerate((middle, width), start=1):
+        x = convolution(x, filters, 3, norm, f"{name}_conv{number}")
+        x = normalization(x, norm, f"{name}_norm{number}")
+        x = activate(x, activation, f"{name}_act{number}")
+    return x
+
+
+def compression(x, width, norm, activation, name):
+    """Figure 12: (norm, activation, convolution) twice: 1x1 to 4 `width` channels, 3x3 to `width`."""
+    for number, (filters, size) in enumerate(((4 * width, 1), (width, 3)), start=1):
+        x = normalization(x, norm, f"{name}_norm{number}")
+        x = activate(x, activation, f"{name}_act{number}")
+        x = convolution(x, filters, size, norm, f"{name}_conv{number}")
+    return x
+
+
+def resize_levels(levels):
+    """All encoder levels at the resolution of each: a list, by resolution, of lists, by level.
+
+    Finer levels are average-pooled down and coarser ones bilinearly upsampled, two-fold
+    at a time, so that the decoder stages share the work.
+    """
+    pyramid = [[] for _ in levels]
+    for source, features in enumerate(levels):
+        at = {source: features}
+        for target in range(source + 1, len(levels)):
+            layer = keras.layers.AveragePooling2D(2, name=f"level{source + 1}_at{target + 1}")
+            at[target] = layer(at[target - 1])
+        for target in reversed(range(source)):
+            layer = BilinearUpsampling2D(name=f"level{source + 1}_at{target + 1}")
+            at[target] = layer(at[target + 1])
+        for target, resized in at.items():
+            pyramid[target].append(resized)
+    return pyramid
+
+
+def convolution(x, filters, size, norm, name):
+    """A "same" convolution; he_normal, since Keras' default halves the signal at each ReLU."""
+    return keras.layers.Conv2D(
+        filters, size, padding="same", use_bias=norm == "none", kernel_initializer="he_normal", name=name
+    )(x)
+
+
+def normalization(x, norm, name):
+    """Batch norm with PyTorch's constants (Keras' slower average makes early validation swing), or another."""
+    if norm == "batch":
+        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    if norm == "layer":
+        return keras.layers.LayerNormalization(epsilon=1e-6, name=name)(x)
+    return x
+
+
+def activate(x, activation, name):
+    """ReLU or leaky ReLU."""
+    if activation == "leaky_relu":
+        return keras.layers.LeakyReLU(negative_slope=0.2, name=name)(x)
+    return keras.layers.ReLU(name=name)(x)
+
+
+def join(tensors, name):
+    """Concatenates along the channels; a single tensor passes."""
+    return keras.layers.Concatenate(name=name)(tensors) if len(tensors) > 1 else tensors[0]

@@ -1,0 +1,278 @@
+"""One training run, from settings to a published SavedModel with its scores.
+
+What a run leaves behind, below `<output>/<variant>/`:
+
+    1/                the SavedModel, the next free number; its `assets.extra/` keeps
+                      what stands beside it now, for when a later run replaces that
+    model.keras       the same network for Keras
+    history.csv       losses and metrics of each epoch
+    run.json          every setting, package versions, final scores
+    comparison.png    blurred, restored and sharp pictures of the held-out split
+    logs/             for TensorBoard
+    .training/        while it runs: what an interrupted run goes on from
+"""
+
+import csv
+import dataclasses
+import importlib.metadata
+import json
+import math
+import platform
+import shutil
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from unet_deblur_tf import evaluation, metrics, serving
+from unet_deblur_tf.data.pairs import check_pairs, picture_size, spread
+from unet_deblur_tf.data.pipeline import PictureStore, training_batches, validation_pictures
+from unet_deblur_tf.data.sources import load_pairs
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.files import make_folder, write_by_rename
+from unet_deblur_tf.losses import mixture
+from unet_deblur_tf.models import build
+from unet_deblur_tf.recipes import LOSSES
+from unet_deblur_tf.restoration import load_restorer
+
+VALIDATION_LIMIT = 32  # pictures scored after each epoch, evenly spaced
+TEST_LIMIT = 100  # pictures scored at the end; evaluate.py takes them all
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that decides how a run goes; recorded in `run.json`, and what a resumed run must agree with.
+
+    `steps_per_epoch` and `crop` may be None, for what `resolve` finds fit for the pictures.
+    """
+
+    variant: str
+    data: str
+    blur: str
+    difficulty: str
+    epochs: int
+    steps_per_epoch: int | None
+    batch_size: int
+    crop: int | None
+    norm: str
+    head: str
+    activation: str
+    loss: str
+    learning_rate: float
+    schedule: str
+    precision: str
+    seed: int
+
+
+def train(settings, output, cache_dir=None, fresh=False):
+    """Trains, exports and scores one network, or goes on where the same run was interrupted.
+
+    Args:
+        settings: dict of the fields of `Settings`.
+        output: folder for all variants.
+        cache_dir: where synthesised pairs are kept.
+        fresh: bool, forget an interrupted run instead of going on with it.
+
+    Returns:
+        (version folder, summary of the final scores as `evaluation.summarise` gives it).
+
+    Raises:
+        InputError: if data or output cannot be used, or an interrupted run had other settings.
+    """
+    settings = Settings(**settings)
+    base = Path(output) / settings.variant
+    work = base / ".training"
+    prepare_work_folder(work, settings, fresh)
+
+    pairs = {
+        split: load_pairs(settings.data, split, settings.blur, settings.difficulty, cache_dir)
+        for split in ("train", "val", "test")
+    }
+    settings = resolve(settings, pairs["train"])
+    check_pairs(pairs["train"], smallest=settings.crop)
+    pairs["val"] = spread(pairs["val"], VALIDATION_LIMIT)
+    pairs["test"] = spread(pairs["test"], TEST_LIMIT)
+    check_pairs(pairs["val"] + pairs["test"], smallest=metrics.SSIM_WINDOW)
+    print(", ".join(f"{len(some)} {split} pairs" for split, some in pairs.items()), f"from {settings.data}")
+
+    keras.utils.set_random_seed(settings.seed)
+    keras.config.set_dtype_policy(settings.precision)
+    with strategy().scope():
+        model = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
+        compile_model(model, settings)
+    print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}")
+
+    epochs_done = interrupted_at(work)
+    if epochs_done:
+        print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
+    store = PictureStore(pairs["train"])
+    validation = PictureStore(pairs["val"])
+    try:
+        model.fit(
+            training_batches(
+                store, settings.batch_size, settings.crop, settings.seed, epochs_done * settings.steps_per_epoch
+            ),
+            epochs=settings.epochs,
+            steps_per_epoch=settings.steps_per_epoch,
+            validation_data=validation_pictures(validation),
+            callbacks=callbacks(settings, base, work, epochs_done, validation),
+            shuffle=False,
+        )
+    except tf.errors.OpError:
+        # A picture that could not be read surfaces here as an error of the pipeline.
+        error = store.error or validation.error
+        if error is None:
+            raise
+        raise error from None
+    if not (work / "best.keras").exists():
+        raise InputError(f"Training diverged at a learning rate of {settings.learning_rate}: try a smaller one")
+
+    model = keras.saving.load_model(work / "best.keras", compile=False)
+    folder, summary = publish(model, settings, base, work, pairs["test"])
+    shutil.rmtree(work)
+    return folder, summary
+
+
+def resolve(settings, train_pairs):
+    """Fills in a window that suits the pictures, and one pass over them (at least 50 steps) per epoch."""
+    crop = settings.crop or (256 if min(picture_size(train_pairs[0].sharp)) >= 256 else 64)
+    steps = settings.steps_per_epoch or max(50, math.ceil(len(train_pairs) / settings.batch_size))
+    return dataclasses.replace(settings, crop=crop, steps_per_epoch=steps)
+
+
+def strategy():
+    """MirroredStrategy where there are several GPUs."""
+    gpus = tf.config.list_logical_devices("GPU")
+    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+def compile_model(model, settings):
+    """Compiles with the loss, the schedule and the metrics of the settings; XLA on GPU, where it pays."""
+    if settings.schedule == "cosine":
+        steps = settings.epochs * settings.steps_per_epoch
+        warmup = max(1, min(steps // 10, 1000))
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, steps - warmup), alpha=0.01, warmup_target=settings.learning_rate, warmup_steps=warmup
+        )
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=1.0)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    else:
+        optimizer = keras.optimizers.Adam(settings.learning_rate)
+    model.compile(
+        optimizer=optimizer,
+        loss=mixture(LOSSES[settings.loss]),
+        metrics=[metrics.psnr, metrics.ssim],
+        jit_compile=bool(tf.config.list_physical_devices("GPU")),
+    )
+
+
+def callbacks(settings, base, work, epochs_done, validation):
+    """Keras' callbacks: best weights, resuming, logs; in that order, so that a kill leaves what was saved before it."""
+    history = work / "history.csv"
+    best = best_so_far(history, epochs_done)
+    found = [
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.ModelCheckpoint(
+            str(work / "best.keras"),
+            monitor="val_psnr",
+            mode="max",
+            save_best_only=True,
+            initial_value_threshold=best,
+        ),
+        keras.callbacks.CSVLogger(str(history), append=epochs_done > 0),
+        keras.callbacks.TensorBoard(str(base / "logs"), write_graph=False),
+        TensorBoardPictures(str(base / "logs"), validation),
+        keras.callbacks.BackupAndRestore(str(work / "backup"), delete_checkpoint=False, double_checkpoint=True),
+    ]
+    if settings.schedule == "plateau":
+        found.insert(0, keras.callbacks.ReduceLROnPlateau(patience=2))
+    return found
+
+
+class TensorBoardPictures(keras.callbacks.Callback):
+    """Writes blurred, restored and sharp validation pictures side by side to TensorBoard after each epoch.
+
+    Args:
+        folder: of the logs.
+        store: `PictureStore`; its first pictures are shown, cut to 256x256.
+        count: how many.
+    """
+
+    def __init__(self, folder, store, count=4):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(folder + "/pictures")
+        self.dataset = validation_pictures(store, largest=256).take(count)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with self.writer.as_default(step=epoch):
+            for number, (blurred, sharp) in enumerate(self.dataset):
+                row = [blurred, metrics.round_to_8_bit(self.model(blurred, training=False)), sharp]
+                tf.summary.image(f"blurred, restored, sharp/{number}", tf.concat(row, axis=2))
+
+
+def prepare_work_folder(work, settings, fresh):
+    """Makes the folder of a run, or finds that an interrupted run with the same settings can go on."""
+    record = work / "settings.json"
+    ours = json.loads(json.dumps(dataclasses.asdict(settings)))
+    if fresh and work.exists():
+        shutil.rmtree(work)
+    if record.exists():
+        theirs = json.loads(record.read_text())
+        differing = [
+            f"{key} {theirs.get(key)!r} (now {value!r})" for key, value in ours.items() if theirs.get(key) != value
+        ]
+        if differing:
+            raise InputError(
+                f"{work} holds an interrupted run with other settings: {', '.join(differing)}. "
+                "Use the same ones to go on with it, --fresh to forget it, or another --output"
+            )
+        return
+    make_folder(work)
+    with write_by_rename(record) as path:
+        path.write_text(json.dumps(ours, indent=1))
+
+
+def interrupted_at(work):
+    """Number of epochs that an interrupted run had completed, as BackupAndRestore recorded it."""
+    record = work / "backup" / "training_metadata.json"
+    return json.loads(record.read_text())["epoch"] if record.exists() else 0
+
+
+def best_so_far(history, epochs_done):
+    """The best validation PSNR of the completed epochs, None before the first; forgets rows of an epoch cut short."""
+    if not history.exists():
+        return None
+    with open(history, newline="") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if int(row["epoch"]) < epochs_done]
+        columns = reader.fieldnames
+    with write_by_rename(history) as path, open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return max((float(row["val_psnr"]) for row in rows), default=None)
+
+
+def publish(model, settings, base, work, test_pairs):
+    """Scores and exports the network; puts the run's files inside the new version and beside it."""
+    model.save(work / "model.keras")
+    restore = load_restorer(work / "model.keras")
+    scores = evaluation.score(restore, test_pairs)
+    summary = evaluation.summarise(scores)
+    evaluation.comparison(restore, test_pairs, scores).save(work / "comparison.png")
+    run = {
+        "settings": dataclasses.asdict(settings),
+        "parameters": model.count_params(),
+        "score": {"split": "test", "protocol": "full", **summary},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("unet_deblur_tf", "tensorflow", "keras", "numpy")},
+        },
+    }
+    (work / "run.json").write_text(json.dumps(run, indent=1) + "\n")
+    kept = [work / name for name in ("model.keras", "history.csv", "run.json", "comparison.png")]
+    folder = serving.publish(model, base, extras=kept)
+    for path in kept:
+        with write_by_rename(base / path.name) as partial:
+            shutil.copy2(path, partial)
+    return folder, summary

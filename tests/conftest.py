@@ -1,0 +1,64 @@
+"""Fixtures. Tests that use real data read its folder from UNET_DEBLUR_DATA and are skipped without it."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from unet_deblur_tf.data.scenes import scene
+
+
+@pytest.fixture(autouse=True)
+def _float32_policy():
+    """A test that sets another precision does not leave it to the next."""
+    keras.config.set_dtype_policy("float32")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """A scene, uint8 (96, 112, 3)."""
+    return np.round(scene(np.random.default_rng(7), 96, 112) * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def save_picture():
+    """Saves a uint8 array, or a grey one of a (height, width), making folders as needed."""
+
+    def save(path, content):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, tuple):
+            content = np.full((*content, 3), 128, np.uint8)
+        Image.fromarray(content).save(path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def make_pairs(tmp_path, save_picture, picture):
+    """Makes a folder of pairs from relative paths of frames, such as "train/A/{}/1.png"; blurred ones are darker."""
+
+    def make(*frames, root="pairs", content=picture):
+        for frame in frames:
+            save_picture(tmp_path / root / frame.format("sharp"), content)
+            save_picture(tmp_path / root / frame.format("blur"), content // 2)
+        return tmp_path / root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real data, or the test is skipped."""
+    from pathlib import Path
+
+    folder = os.environ.get("UNET_DEBLUR_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("UNET_DEBLUR_DATA names no folder of real data")
+    return Path(folder)

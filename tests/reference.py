@@ -1,0 +1,104 @@
+"""The networks once more, in NumPy, written from the description and not from the Keras code.
+
+`forward(weights, image, ...)` takes `{layer name: [arrays]}` and one float64 picture
+`(height, width, 3)`.
+"""
+
+import numpy as np
+
+
+def forward(weights, image, skips="own", attention=False, compress=False, norm="batch", head="residual", slope=0.0):
+    """The restored picture of one blurred one."""
+
+    def activate(x):
+        return np.where(x > 0, x, slope * x)
+
+    def normalize(x, name):
+        if norm == "none":
+            return x
+        first, second, *moving = weights[name]
+        if norm == "batch":
+            mean, variance = moving
+            return (x - mean) / np.sqrt(variance + 1e-5) * first + second
+        mean = x.mean(axis=-1, keepdims=True)
+        variance = x.var(axis=-1, keepdims=True)
+        return (x - mean) / np.sqrt(variance + 1e-6) * first + second
+
+    def double_conv(x, name):
+        for number in (1, 2):
+            x = activate(normalize(conv(x, weights[f"{name}_conv{number}"]), f"{name}_norm{number}"))
+        return x
+
+    height, width, _ = image.shape
+    padding = [(0, -height % 16), (0, -width % 16), (0, 0)]
+    x = np.pad(image, padding, mode="reflect")
+    levels = []
+    x = double_conv(x, "inc")
+    for number in (1, 2, 3, 4):
+        levels.append(x)
+        x = double_conv(pool(x, np.max), f"down{number}")
+    for number in (1, 2, 3, 4):
+        own = 4 - number
+        if skips == "own":
+            seen = [levels[own]]
+        else:
+            seen = [to_level(level, index, own) for index, level in enumerate(levels)]
+        if attention:
+            seen = [
+                squeeze_excitation(level, weights[f"up{number}_se{index}"]) for index, level in enumerate(seen, start=1)
+            ]
+        seen = np.concatenate(seen, axis=-1)
+        if compress:
+            for step in (1, 2):
+                seen = activate(normalize(seen, f"up{number}_reduce_norm{step}"))
+                seen = conv(seen, weights[f"up{number}_reduce_conv{step}"])
+        x = double_conv(np.concatenate([seen, upsample(x)], axis=-1), f"up{number}")
+    x = conv(x, weights["out_conv"])[:height, :width]
+    return image + x if head == "residual" else 1 / (1 + np.exp(-x))
+
+
+def conv(x, arrays):
+    """A "same" convolution as a loop over the kernel's taps."""
+    kernel, bias = arrays if len(arrays) == 2 else (arrays[0], 0.0)
+    size = kernel.shape[0]
+    height, width, _ = x.shape
+    padded = np.pad(x, [(size // 2,) * 2, (size // 2,) * 2, (0, 0)])
+    total = np.zeros((height, width, kernel.shape[-1]))
+    for row in range(size):
+        for column in range(size):
+            total += padded[row : row + height, column : column + width] @ kernel[row, column]
+    return total + bias
+
+
+def pool(x, reduce):
+    """Reduces each block of 2x2 pixels."""
+    height, width, channels = x.shape
+    return reduce(x.reshape(height // 2, 2, width // 2, 2, channels), axis=(1, 3))
+
+
+def upsample(x):
+    """Bilinear to twice the size: each output pixel's centre is looked up between the input pixels' centres."""
+    for axis in (0, 1):
+        size = x.shape[axis]
+        place = np.clip((np.arange(2 * size) + 0.5) / 2 - 0.5, 0, size - 1)
+        low = np.floor(place).astype(int)
+        high = np.minimum(low + 1, size - 1)
+        share = (place - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        x = (1 - share) * np.take(x, low, axis) + share * np.take(x, high, axis)
+    return x
+
+
+def to_level(x, source, target):
+    """An encoder level at the resolution of another."""
+    for _ in range(source, target):
+        x = pool(x, np.mean)
+    for _ in range(target, source):
+        x = upsample(x)
+    return x
+
+
+def squeeze_excitation(x, arrays):
+    """Hu et al., 2018: scale each channel by sigmoid(W2 relu(W1 mean))."""
+    squeeze, excite = arrays
+    hidden = np.maximum(x.mean(axis=(0, 1)) @ squeeze, 0)
+    return x / (1 + np.exp(-(hidden @ excite)))

@@ -1,0 +1,203 @@
+"""Every variant: exact parameter counts, any picture size, precisions, saving, and a second implementation."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from reference import forward
+
+from unet_deblur_tf.layers import SqueezeExcitation
+from unet_deblur_tf.models import build, unet
+from unet_deblur_tf.variants import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, VARIANTS
+
+# Exact trainable counts with batch norm. The plain network's is the seed project's own;
+# "concat" adds its wider first convolutions, "reduce" its compression blocks, "se"
+# 4 * sum(2 * C * C / 16) = 43,520 for C = 32, 64, 128, 256.
+PARAMETERS = {
+    "unet": 4_318_467,
+    "concat": 5_608_707,
+    "concat_se": 5_608_707 + 43_520,
+    "concat_reduce": 8_381_187,
+    "concat_reduce_se": 8_381_187 + 43_520,
+}
+SMALL = (4, 8, 12, 16, 16)
+
+
+def random_picture(height, width, batch=1):
+    return np.random.default_rng(height * 1000 + width).random((batch, height, width, 3), dtype=np.float32)
+
+
+def randomise(model):
+    """Gives every weight a value that matters: fresh networks have zeros and ones where errors would hide."""
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        value = weight.numpy()
+        if weight.path.endswith("moving_variance"):
+            value = rng.uniform(0.5, 2, value.shape)
+        elif value.ndim == 1 or "out_conv" in weight.path:
+            value = value + rng.normal(0, 0.2, value.shape)
+        weight.assign(value)
+    return model
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_trainable_parameters(variant):
+    model = build(variant, norm="batch")
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == PARAMETERS[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_fresh_residual_network_returns_its_input(variant):
+    image = random_picture(33, 50)
+    np.testing.assert_array_equal(build(variant, head="residual")(image), image)
+
+
+def test_a_sigmoid_network_stays_in_range():
+    restored = np.asarray(unet(head="sigmoid", widths=SMALL)(50 * random_picture(16, 16) - 25))
+    assert restored.min() >= 0
+    assert restored.max() <= 1
+    assert restored.std() > 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (2, 3), (17, 31), (65, 63), (64, 64)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_any_picture_size(variant, size):
+    model = randomise(unet(**VARIANTS[variant], widths=SMALL))
+    restored = np.asarray(model(random_picture(*size, batch=2)))
+    assert restored.shape == (2, *size, 3)
+    assert np.isfinite(restored).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_720p_picture(variant):
+    image = random_picture(720, 1280)
+    restored = np.asarray(randomise(build(variant))(image))
+    assert restored.shape == image.shape
+    assert np.isfinite(restored).all()
+
+
+@pytest.mark.parametrize("size", [(32, 48), (17, 31)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_equals_the_reference(variant, size):
+    model = randomise(unet(**VARIANTS[variant], norm="batch", widths=SMALL))
+    image = random_picture(*size)
+    expected = forward(weights_by_layer(model), image[0].astype(float), **VARIANTS[variant])
+    assert np.abs(expected - image[0]).max() > 0.1
+    np.testing.assert_allclose(model(image)[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("norm", NORMS)
+def test_equals_the_reference_in_every_style(norm, head, activation):
+    style = dict(norm=norm, head=head)
+    model = randomise(
+        unet(skips="all", attention=True, compress=True, widths=SMALL, **style, activation=activation, name="styled")
+    )
+    image = random_picture(17, 31)
+    slope = 0.2 if activation == "leaky_relu" else 0.0
+    expected = forward(
+        weights_by_layer(model),
+        image[0].astype(float),
+        skips="all",
+        attention=True,
+        compress=True,
+        slope=slope,
+        **style,
+    )
+    np.testing.assert_allclose(model(image)[0], expected, atol=1e-4)
+
+
+def weights_by_layer(model):
+    return {layer.name: [np.asarray(weight, float) for weight in layer.get_weights()] for layer in model.layers}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_layer_names_follow_the_figure(variant):
+    model = build(variant)
+    with_weights = [layer.name for layer in model.layers if layer.weights]
+    assert {name.split("_")[0] for name in with_weights} == set(FIGURE_LAYERS)
+    # The output of each of layers 1-9 is its second activation, at these widths.
+    widths = [model.get_layer(f"{name}_act2").output.shape[-1] for name in FIGURE_LAYERS[:-1]]
+    assert widths == [32, 64, 128, 256, 256, 128, 64, 32, 32]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_keras_file_round_trip(variant, tmp_path):
+    model = randomise(build(variant))
+    model.save(tmp_path / "model.keras")
+    image = random_picture(40, 56)
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again(image), model(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_training_step_in_each_precision(variant, precision):
+    keras.config.set_dtype_policy(precision)
+    model = unet(**VARIANTS[variant], widths=SMALL)
+    assert model.output.dtype == "float32"
+    model.compile("adam", "mean_absolute_error", jit_compile=False)
+    image = random_picture(32, 32, batch=2)
+    before = model.get_layer("out_conv").kernel.numpy()
+    loss = model.train_on_batch(image, np.zeros_like(image))
+    assert loss == pytest.approx(image.mean(), rel=1e-3)
+    assert np.abs(model.get_layer("out_conv").kernel.numpy() - before).max() > 0
+
+
+def test_every_weight_learns():
+    model = randomise(unet(skips="all", attention=True, compress=True, widths=SMALL))
+    for layer in model.layers:
+        if isinstance(layer, SqueezeExcitation):
+            # At this width the hidden layer is a single ReLU: keep it from being dead by chance.
+            layer.set_weights([np.abs(weight) for weight in layer.get_weights()])
+    image = random_picture(32, 32, batch=2)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model(image, training=True)))
+    for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables)):
+        assert gradient is not None, variable.path
+        assert float(tf.reduce_max(tf.abs(gradient))) > 0, variable.path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(skips="some"), "skips must be one of own, all"),
+        (dict(norm="instance"), "norm must be one of batch, layer, none"),
+        (dict(head="tanh"), "head must be one of residual, sigmoid"),
+        (dict(activation="gelu"), "activation must be one of relu, leaky_relu"),
+        (dict(widths=(8, 8)), "widths must have five entries"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        unet(**arguments)
+
+
+def test_an_unknown_variant_gets_the_list():
+    with pytest.raises(ValueError, match=r"unet, concat, .*Received: variant='resnet'"):
+        build("resnet")
+
+
+def test_builds_and_computes_the_same_on_jax(tmp_path):
+    model = randomise(unet(skips="all", attention=True, compress=True, widths=SMALL))
+    model.save(tmp_path / "model.keras")
+    image = random_picture(17, 31)
+    np.save(tmp_path / "image.npy", image)
+    code = (
+        "import sys, keras, numpy as np\n"
+        "from unet_deblur_tf import models\n"
+        "assert keras.config.backend() == 'jax'\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        f"model = keras.saving.load_model({str(tmp_path / 'model.keras')!r})\n"
+        f"image = np.load({str(tmp_path / 'image.npy')!r})\n"
+        f"np.save({str(tmp_path / 'restored.npy')!r}, model(image))\n"
+        f"assert models.build('concat_reduce_se').count_params() > 0\n"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "jax"}, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "restored.npy"), model(image), atol=1e-4)

@@ -1,0 +1,152 @@
+"""What `--data` accepts, how it is split, and what it says of unusable input."""
+
+import numpy as np
+import pytest
+
+from unet_deblur_tf.data.pairs import Pair, check_pairs, find_pairs, grouping, hold_out, read_picture, spread
+from unet_deblur_tf.data.sources import load_pairs
+from unet_deblur_tf.errors import InputError
+
+
+def names(pairs):
+    return [(pair.sequence, pair.name) for pair in pairs]
+
+
+def test_official_layout(make_pairs):
+    root = make_pairs(
+        "train/GOPR1/{}/000001.png", "train/GOPR1/{}/000002.png", "train/GOPR2/{}/000001.png", "test/GOPR9/{}/000007.png"
+    )
+    found = find_pairs(root)
+    assert names(found["train"]) == [("GOPR1", "000001"), ("GOPR1", "000002"), ("GOPR2", "000001")]
+    assert names(found["test"]) == [("GOPR9", "000007")]
+    pair = found["test"][0]
+    assert (read_picture(pair.blur) == read_picture(pair.sharp) // 2).all()
+
+
+def test_plain_folder(make_pairs):
+    root = make_pairs(*[f"{{}}/{number:02}.png" for number in range(20)])
+    splits = {split: names(load_pairs(root, split)) for split in ("train", "val", "test")}
+    assert {split: len(found) for split, found in splits.items()} == {"train": 16, "val": 2, "test": 2}
+    everything = [name for found in splits.values() for name in found]
+    assert sorted(everything) == names(load_pairs(root, "all"))
+    assert len(set(everything)) == 20
+
+
+def test_blur_gamma_on_request(make_pairs, save_picture, picture):
+    root = make_pairs("test/A/{}/1.png")
+    save_picture(root / "test/A/blur_gamma/1.png", picture)
+    assert load_pairs(root, "test")[0].blur.parent.name == "blur"
+    assert load_pairs(root, "test", blur="blur_gamma")[0].blur.parent.name == "blur_gamma"
+
+
+def test_twins_may_have_other_endings(make_pairs, save_picture, picture):
+    root = make_pairs("{}/1.png", "{}/2.png")
+    (root / "blur/1.png").unlink()
+    save_picture(root / "blur/1.jpg", picture)
+    assert [pair.blur.name for pair in load_pairs(root, "all")] == ["1.jpg", "2.png"]
+
+
+def test_validation_is_held_out_by_sequence(make_pairs):
+    root = make_pairs(
+        *[f"train/S{sequence}/{{}}/{frame}.png" for sequence in range(5) for frame in range(4)], "test/T/{}/0.png"
+    )
+    train, val = load_pairs(root, "train"), load_pairs(root, "val")
+    assert {pair.sequence for pair in train} & {pair.sequence for pair in val} == set()
+    assert len(train) == 16
+    assert len(val) == 4
+
+
+def test_holding_out_depends_on_names_alone():
+    pairs = [Pair(f"S{number % 7}", str(number), None, None) for number in range(70)]
+    kept, held = hold_out(pairs, grouping(pairs))
+    again = hold_out(pairs[::-1], grouping(pairs))
+    assert (kept[::-1], held[::-1]) == again
+    assert len(held) == 10
+    assert kept == [pair for pair in pairs if pair not in held]
+    assert hold_out(pairs[:1], grouping(pairs[:1])) == (pairs[:1], [])
+
+
+def test_spread():
+    assert spread(list(range(10)), 4) == [0, 2, 5, 7]
+    assert spread([1, 2], 4) == [1, 2]
+    assert spread([1, 2], None) == [1, 2]
+
+
+def test_photos_are_split_by_photo(tmp_path, save_picture):
+    for number in range(20):
+        save_picture(tmp_path / f"photos/{number}.png", np.full((180, 180, 3), 10 * number, np.uint8))
+    shades = {}
+    for split in ("train", "val", "test"):
+        pairs = load_pairs(tmp_path / "photos", split, cache_dir=tmp_path / "cache")
+        shades[split] = {int(round(np.median(read_picture(pair.sharp)) / 10)) for pair in pairs}
+    assert shades["train"] | shades["val"] | shades["test"] == set(range(20))
+    assert sum(len(some) for some in shades.values()) == 20
+
+
+def test_photos_in_folders_named_after_splits(tmp_path, save_picture):
+    for split, level in (("train", 50), ("test", 200)):
+        for number in range(3):
+            save_picture(tmp_path / f"photos/{split}/{number}.png", np.full((180, 180, 3), level, np.uint8))
+    pair = load_pairs(tmp_path / "photos", "test", cache_dir=tmp_path / "cache")[0]
+    assert abs(int(np.median(read_picture(pair.sharp))) - 200) <= 1
+
+
+def fails(message, function, *arguments, **keywords):
+    with pytest.raises(InputError) as caught:
+        function(*arguments, **keywords)
+    assert "\n" not in str(caught.value)
+    for part in message:
+        assert part in str(caught.value), str(caught.value)
+
+
+def test_no_such_folder(tmp_path):
+    fails(["No such folder", "nowhere", "synthetic"], load_pairs, str(tmp_path / "nowhere"), "test")
+
+
+def test_no_pictures(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    fails(["No pictures", str(tmp_path)], load_pairs, str(tmp_path), "test")
+
+
+def test_a_missing_twin_is_named(make_pairs):
+    root = make_pairs("train/A/{}/1.png", "train/A/{}/2.png")
+    (root / "train/A/sharp/2.png").unlink()
+    fails(["train/A/blur/2.png has no twin in", "train/A/sharp"], load_pairs, root, "train")
+    (root / "train/A/sharp/1.png").unlink()
+    fails(["1 more"], load_pairs, root, "train")
+
+
+def test_a_missing_blur_folder_is_named(make_pairs):
+    root = make_pairs("test/A/{}/1.png")
+    fails(["test/A/sharp has no folder 'blur_gamma'"], load_pairs, root, "test", blur="blur_gamma")
+
+
+def test_a_missing_split_is_named(make_pairs):
+    root = make_pairs("test/A/{}/1.png")
+    fails(["nothing for the train split", "1 for test"], load_pairs, root, "train")
+
+
+def test_twins_of_different_size_are_named(make_pairs, save_picture):
+    root = make_pairs("{}/1.png", "{}/2.png")
+    save_picture(root / "sharp/2.png", (50, 60))
+    fails(["blur/2.png is 112x96", "sharp/2.png is 60x50"], check_pairs, load_pairs(root, "all"))
+
+
+def test_a_small_picture_is_named(make_pairs):
+    root = make_pairs("{}/1.png")
+    fails(["blur/1.png is 112x96: at least 100x100"], check_pairs, load_pairs(root, "all"), smallest=100)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture at all", b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_a_file_that_is_no_picture_is_named(make_pairs, content):
+    root = make_pairs("{}/1.png")
+    (root / "blur/1.png").write_bytes(content)
+    fails(["blur/1.png cannot be read as a picture"], check_pairs, load_pairs(root, "all"))
+    fails(["blur/1.png cannot be read as a picture"], read_picture, root / "blur/1.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_truncated_picture_is_named(tmp_path, save_picture, picture, suffix):
+    path = save_picture(tmp_path / f"1{suffix}", picture)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    fails([f"1{suffix} cannot be read as a picture"], read_picture, path)

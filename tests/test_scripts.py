@@ -1,0 +1,194 @@
+"""The scripts as people run them, in processes of their own."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from unet_deblur_tf.data.pairs import read_picture
+from unet_deblur_tf.restoration import load_restorer
+from unet_deblur_tf.variants import VARIANTS
+
+ROOT = Path(__file__).parents[1]
+FRAMES = [f"{split}/S{number}/{{}}/{number}.png" for split in ("train", "val", "test") for number in range(3)]
+SMALL_RUN = ["--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--crop", "32", "--schedule", "cosine"]
+
+
+def run(script, *arguments, cwd, **options):
+    command = [sys.executable, ROOT / script, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, **options)
+
+
+def history(base):
+    with open(base / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, picture):
+    """A working folder in which `concat_se` was trained on pairs for three short epochs."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("work")
+    for frame in FRAMES:
+        for kind, content in (("blur", picture // 2), ("sharp", picture)):
+            path = folder / "pairs" / frame.format(kind)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(content).save(path)
+    done = run("train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_training_leaves_everything_the_contract_names(trained):
+    folder, said = trained
+    base = folder / "saved_models/concat_se"
+    assert {path.name for path in base.iterdir()} == {
+        "1", "model.keras", "history.csv", "run.json", "comparison.png", "logs",
+    }  # fmt: skip
+    assert {path.name for path in (base / "1/assets.extra").iterdir()} == {
+        "model.keras", "history.csv", "run.json", "comparison.png",
+    }  # fmt: skip
+    assert [row["epoch"] for row in history(base)] == ["0", "1", "2"]
+    recorded = json.loads((base / "run.json").read_text())
+    assert recorded["settings"]["variant"] == "concat_se"
+    assert recorded["settings"]["seed"] == 0
+    assert recorded["score"]["images"] == 3
+    assert recorded["versions"]["tensorflow"] == tf.__version__
+    assert f"{recorded['score']['input']['psnr']:.2f}" in said
+    assert "python evaluate.py --model saved_models/concat_se" in said
+    assert "3 train pairs, 3 val pairs, 3 test pairs" in said
+
+
+def test_the_exported_network_is_the_saved_one(trained):
+    folder, _ = trained
+    blurred = read_picture(folder / "pairs/test/S0/blur/0.png")
+    base = folder / "saved_models/concat_se"
+    of_keras, of_saved_model = (load_restorer(base / name)(blurred) for name in ("model.keras", "1"))
+    assert np.abs(of_keras.astype(int) - of_saved_model).max() <= 1
+
+
+def test_tensorboard_gets_pictures(trained):
+    folder, _ = trained
+    (events,) = (folder / "saved_models/concat_se/logs/pictures").iterdir()
+    tags = {
+        value.tag
+        for record in tf.data.TFRecordDataset(str(events))
+        for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value
+    }
+    assert tags == {f"blurred, restored, sharp/{number}" for number in range(3)}
+
+
+def test_evaluate_takes_the_newest_model_and_reports_what_training_did(trained):
+    folder, _ = trained
+    done = run("evaluate.py", "--data", "pairs", "--report", "report", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "saved_models/concat_se/1 on 3 pairs" in done.stdout
+    assert "blurred input" in done.stdout
+    found = json.loads((folder / "report/metrics.json").read_text())
+    recorded = json.loads((folder / "saved_models/concat_se/run.json").read_text())["score"]
+    for row in ("input", "restored"):
+        assert found[row]["psnr"] == pytest.approx(recorded[row]["psnr"], abs=0.01)
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
+    folder, _ = trained
+    command = [sys.executable, ROOT / "train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN]
+    command += ["--output", "again"]
+    metadata = folder / "again/concat_se/.training/backup/training_metadata.json"
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not metadata.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert metadata.exists()
+    assert not (folder / "again/concat_se/1").exists()
+
+    other = run(*["train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN, "--seed", "1", "--output", "again"],
+                cwd=folder)  # fmt: skip
+    assert other.returncode == 2
+    assert "seed 0 (now 1)" in other.stderr
+
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Going on after epoch" in done.stdout
+    whole, resumed = history(folder / "saved_models/concat_se"), history(folder / "again/concat_se")
+    assert [row["epoch"] for row in resumed] == ["0", "1", "2"]
+    for key in ("loss", "val_psnr", "val_ssim"):
+        values = [[float(row[key]) for row in rows] for rows in (whole, resumed)]
+        np.testing.assert_allclose(values[0], values[1], rtol=1e-3)
+
+
+def test_the_seed_recipe_and_mixed_precision(trained):
+    folder, _ = trained
+    done = run(
+        "train.py", "--recipe", "seed", "--precision", "mixed_bfloat16", "--data", "pairs", "--epochs", "1",
+        "--steps-per-epoch", "1", "--crop", "32", "--output", "seed", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((folder / "seed/unet/run.json").read_text())["settings"]
+    assert (settings["loss"], settings["norm"], settings["head"], settings["schedule"]) == (
+        "ssim", "batch", "sigmoid", "plateau",
+    )  # fmt: skip
+    assert "learning_rate" in history(folder / "seed/unet")[0]
+
+
+def one_line_error(done, *parts):
+    assert done.returncode == 2, done.stdout + done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "error: " in last
+    for part in parts:
+        assert part in last
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_variant(tmp_path):
+    one_line_error(run("train.py", "--variant", "resnet", cwd=tmp_path), "resnet", *VARIANTS)
+
+
+def test_no_such_folder(tmp_path):
+    one_line_error(run("train.py", "--data", "nowhere", cwd=tmp_path), "No such folder: 'nowhere'")
+
+
+def test_evaluate_without_a_model(tmp_path):
+    one_line_error(run("evaluate.py", cwd=tmp_path), "python train.py --variant concat_se")
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    one_line_error(run("train.py", "--output", "taken/models", cwd=tmp_path), "Cannot write to taken/models")
+    assert (tmp_path / "taken").read_text() == "a file where a folder should be"
+
+
+def test_a_picture_smaller_than_the_crop(trained):
+    folder, _ = trained
+    done = run("train.py", "--data", "pairs", "--crop", "100", "--output", "crop", cwd=folder)
+    one_line_error(done, "blur/0.png is 112x96: at least 100x100 is needed")
+
+
+def test_a_truncated_picture_met_in_mid_run(trained, make_pairs):
+    folder, _ = trained
+    root = make_pairs(*FRAMES)
+    damaged = root / "train/S1/blur/1.png"
+    damaged.write_bytes(damaged.read_bytes()[:-2000])
+    done = run("train.py", "--data", root, *SMALL_RUN, "--output", "damaged", cwd=folder)
+    one_line_error(done, "train/S1/blur/1.png cannot be read as a picture")
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_help_is_quick(script, tmp_path):
+    # It must not wait for TensorFlow: that is, not import it.
+    code = f"import sys, runpy; sys.argv = ['{script}', '--help']\ntry: runpy.run_path('{ROOT / script}', run_name='__main__')\nexcept SystemExit: print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
+                          env=os.environ)  # fmt: skip
+    assert done.stdout.strip().endswith("False")
+    assert "--data" in done.stdout

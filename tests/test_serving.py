@@ -1,0 +1,143 @@
+"""Exports, run as TensorFlow Serving runs them: through a TF1 session, by `saved_model_cli`."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow.python.tools import saved_model_cli
+from test_models import SMALL, random_picture, randomise
+
+from unet_deblur_tf.models import unet
+from unet_deblur_tf.serving import export, publish, versions
+from unet_deblur_tf.variants import VARIANTS
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def exported(request, tmp_path_factory):
+    """(network, its SavedModel folder), for every variant at a small width."""
+    model = randomise(unet(**VARIANTS[request.param], widths=SMALL, name=request.param))
+    folder = tmp_path_factory.mktemp(request.param) / "1"
+    export(model, folder)
+    return model, folder
+
+
+def clipped(model, image):
+    return np.clip(model(image), 0, 1)
+
+
+def test_loads_in_python(exported):
+    model, folder = exported
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    for size in ((17, 31), (64, 48)):
+        image = random_picture(*size, batch=2)
+        restored = serve(image=tf.constant(image))["restored"]
+        assert restored.dtype == tf.float32
+        np.testing.assert_allclose(restored, clipped(model, image), atol=1e-5)
+
+
+def test_runs_through_the_session_of_saved_model_cli(exported, tmp_path):
+    model, folder = exported
+    image = random_picture(33, 20)
+    np.save(tmp_path / "image.npy", image)
+    cli = Path(sys.executable).with_name("saved_model_cli")
+    subprocess.run(
+        [cli, "run", "--dir", folder, "--tag_set", "serve", "--signature_def", "serving_default",
+         "--inputs", f"image={tmp_path / 'image.npy'}", "--outdir", tmp_path],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    np.testing.assert_allclose(np.load(tmp_path / "restored.npy"), clipped(model, image), atol=1e-5)
+
+    # What the tool does, once more at another size, without its start-up.
+    image = random_picture(48, 64, batch=2)
+    np.testing.assert_allclose(in_session(folder, "serving_default", {"image": image}, tmp_path), clipped(model, image),
+                               atol=1e-5)  # fmt: skip
+
+
+def in_session(folder, signature, inputs, outdir):
+    saved_model_cli.run_saved_model_with_feed_dict(
+        str(folder), "serve", signature, inputs, str(outdir), overwrite_flag=True
+    )
+    (name,) = tf.saved_model.load(str(folder)).signatures[signature].structured_outputs
+    return np.load(outdir / f"{name}.npy", allow_pickle=True)
+
+
+def encoded(picture, kind, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_bytes_of_mixed_sizes_and_formats_in_one_request(exported, tmp_path, picture):
+    model, folder = exported
+    grey = picture[:40, :50, 0]
+    with_alpha = np.dstack([picture, picture[..., :1]])[:33]
+    files = [
+        encoded(picture, "PNG"),
+        encoded(picture[:20, :70], "BMP"),
+        encoded(picture[:17, :31], "WEBP", lossless=True),
+        encoded(picture, "JPEG", quality=95),
+        encoded(grey, "GIF"),
+        encoded(grey, "PNG"),
+        encoded(with_alpha, "PNG"),
+    ]
+    restored = in_session(folder, "serving_bytes", {"image_bytes": np.array(files, object)}, tmp_path)
+    assert len(restored) == len(files)
+    for sent, received in zip(files, restored):
+        assert received.startswith(b"\x89PNG")
+        answer = np.asarray(Image.open(io.BytesIO(received)))
+        decoded = tf.io.decode_image(sent, channels=3, expand_animations=False)
+        expected = np.round(clipped(model, tf.cast(decoded, tf.float32)[tf.newaxis] / 255)[0] * 255)
+        # The network in a session and in Python differ by some 1e-6: at a half, that is one level.
+        assert np.abs(answer - expected).max() <= 1
+        assert (answer != expected).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [(b"no picture", "Unknown image file format"), (b"", "Input is empty"), ("truncated", "Invalid PNG")],
+)
+def test_a_broken_picture_gets_an_error_that_says_so(tmp_path, picture, broken, message):
+    folder = tmp_path / "1"
+    export(unet(widths=(4, 4, 4, 4, 4)), folder)
+    whole = encoded(picture, "PNG")
+    files = np.array([whole, whole[:200] if broken == "truncated" else broken], object)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        in_session(folder, "serving_bytes", {"image_bytes": files}, tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_exports_float32(precision, tmp_path):
+    keras.config.set_dtype_policy(precision)
+    model = randomise(unet(skips="all", attention=True, widths=SMALL))
+    export(model, tmp_path / "1")
+    signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    assert signature.structured_outputs["restored"].dtype == tf.float32
+    image = random_picture(24, 24)
+    restored = in_session(tmp_path / "1", "serving_default", {"image": image}, tmp_path)
+    assert restored.dtype == np.float32
+    np.testing.assert_allclose(restored, clipped(model, image), atol=2e-2)
+
+
+def test_versions_are_numbered_and_complete(tmp_path):
+    base = tmp_path / "net"
+    extra = tmp_path / "run.json"
+    extra.write_text("{}")
+    model = unet(widths=(4, 4, 4, 4, 4))
+    assert publish(model, base, [extra]) == base / "1"
+    (base / "7").mkdir()  # taken, though it holds no model
+    assert publish(model, base) == base / "8"
+    assert versions(base) == [1, 8]
+    assert (base / "1/assets.extra/run.json").read_text() == "{}"
+    assert sorted(path.name for path in base.iterdir()) == ["1", "7", "8"]
+
+
+def test_a_failed_export_leaves_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        publish(unet(widths=(4, 4, 4, 4, 4)), tmp_path, [tmp_path / "missing.json"])
+    assert list(tmp_path.iterdir()) == []

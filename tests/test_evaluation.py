@@ -111,7 +111,7 @@ def test_missing_models_say_what_to_run(tmp_path):
         find_model(None, tmp_path)
     with pytest.raises(InputError, match="No such model"):
         find_model(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="neither a .keras file nor a SavedModel"):
+    with pytest.raises(InputError, match=r"neither a \.keras file nor a SavedModel"):
         find_model(tmp_path)
 
 

@@ -14,7 +14,10 @@ def names(pairs):
 
 def test_official_layout(make_pairs):
     root = make_pairs(
-        "train/GOPR1/{}/000001.png", "train/GOPR1/{}/000002.png", "train/GOPR2/{}/000001.png", "test/GOPR9/{}/000007.png"
+        "train/GOPR1/{}/000001.png",
+        "train/GOPR1/{}/000002.png",
+        "train/GOPR2/{}/000001.png",
+        "test/GOPR9/{}/000007.png",
     )
     found = find_pairs(root)
     assert names(found["train"]) == [("GOPR1", "000001"), ("GOPR1", "000002"), ("GOPR2", "000001")]
@@ -78,7 +81,7 @@ def test_photos_are_split_by_photo(tmp_path, save_picture):
     shades = {}
     for split in ("train", "val", "test"):
         pairs = load_pairs(tmp_path / "photos", split, cache_dir=tmp_path / "cache")
-        shades[split] = {int(round(np.median(read_picture(pair.sharp)) / 10)) for pair in pairs}
+        shades[split] = {np.median(read_picture(pair.sharp)).round(-1) / 10 for pair in pairs}
     assert shades["train"] | shades["val"] | shades["test"] == set(range(20))
     assert sum(len(some) for some in shades.values()) == 20
 

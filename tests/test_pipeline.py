@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 40, 56
 
 @pytest.fixture
 def coded(tmp_path, save_picture):
-    """Ten pairs whose pixels say where they come from: red the row, green the column, blue the picture (+100 if sharp)."""
+    """Ten pairs whose pixels say where they come from: row, column, and number of the picture (+100 if sharp)."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     for number in range(10):
         for folder, offset in (("blur", 0), ("sharp", 100)):
@@ -113,6 +113,15 @@ def test_validation_is_cut_to_the_middle(coded):
     blurred, _ = next(iter(dataset))
     assert blurred.shape == (1, 20, 20, 3)
     assert levels(blurred)[0, 0, 0, :2].tolist() == [10, 18]
+
+
+def test_validation_in_batches_for_several_devices(coded, save_picture):
+    for path in (coded[4].blur, coded[4].sharp):
+        save_picture(path, (HEIGHT, 30))
+    batches = [blurred.shape for blurred, _ in validation_pictures(PictureStore(coded), batch_size=4)]
+    assert batches == [(4, HEIGHT, 30, 3)] * 2
+    with pytest.raises(InputError, match="10 validation pairs cannot be divided over 11"):
+        validation_pictures(PictureStore(coded), batch_size=11)
 
 
 def test_a_window_as_large_as_the_picture(coded):

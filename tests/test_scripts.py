@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -113,8 +112,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     assert metadata.exists()
     assert not (folder / "again/concat_se/1").exists()
 
-    other = run(*["train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN, "--seed", "1", "--output", "again"],
-                cwd=folder)  # fmt: skip
+    other = subprocess.run([*command, "--seed", "1"], cwd=folder, capture_output=True, text=True)
     assert other.returncode == 2
     assert "seed 0 (now 1)" in other.stderr
 
@@ -187,8 +185,34 @@ def test_a_truncated_picture_met_in_mid_run(trained, make_pairs):
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 def test_help_is_quick(script, tmp_path):
     # It must not wait for TensorFlow: that is, not import it.
-    code = f"import sys, runpy; sys.argv = ['{script}', '--help']\ntry: runpy.run_path('{ROOT / script}', run_name='__main__')\nexcept SystemExit: print('tensorflow' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
-                          env=os.environ)  # fmt: skip
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{script!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(ROOT / script)!r}, run_name='__main__')\n"
+        "except SystemExit:\n"
+        "    print('tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("False")
     assert "--data" in done.stdout
+
+
+@pytest.mark.slow
+def test_training_on_two_devices(trained, tmp_path):
+    folder, _ = trained
+    code = (
+        "import tensorflow as tf\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "from unet_deblur_tf import recipes, training\n"
+        "training.strategy = lambda: tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
+        "settings = dict(recipes.RECIPES['default'], variant='unet', data='pairs', blur='blur', difficulty='quick',\n"
+        "                epochs=2, steps_per_epoch=2, batch_size=4, crop=32, precision='float32', seed=0)\n"
+        f"folder, summary = training.train(settings, {str(tmp_path)!r})\n"
+        "assert summary['images'] == 3\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [row["epoch"] for row in history(tmp_path / "unet")] == ["0", "1"]
+    assert load_restorer(tmp_path / "unet/1")(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)

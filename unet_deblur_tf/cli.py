@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import tempfile
 
 from unet_deblur_tf.errors import InputError
 
@@ -48,8 +49,23 @@ def positive_float(text):
 
 
 def quiet_tensorflow():
-    """Keeps TensorFlow's start-up notes off the screen; to be called before it is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Imports TensorFlow without its start-up notes; TF_CPP_MIN_LOG_LEVEL in the environment brings them back."""
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # What is logged during the import itself heeds no level: it is kept back, and shown if the import fails.
+    with tempfile.TemporaryFile() as notes:
+        terminal = os.dup(2)
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            notes.seek(0)
+            os.write(terminal, notes.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def run(main, arguments):

@@ -17,6 +17,7 @@ import dataclasses
 import importlib.metadata
 import json
 import math
+import os
 import platform
 import shutil
 from pathlib import Path
@@ -97,14 +98,20 @@ def train(settings, output, cache_dir=None, fresh=False):
 
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(settings.precision)
-    with strategy().scope():
+    distribution = strategy()
+    with distribution.scope():
         model = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
         compile_model(model, settings)
-    print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}")
+    print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {devices()}")
 
     epochs_done = interrupted_at(work)
     if epochs_done:
         print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
+    # Each device gets the same share of every batch.
+    if settings.batch_size % distribution.num_replicas_in_sync:
+        raise InputError(
+            f"--batch-size {settings.batch_size} cannot be divided over {distribution.num_replicas_in_sync} GPUs"
+        )
     store = PictureStore(pairs["train"])
     validation = PictureStore(pairs["val"])
     try:
@@ -114,7 +121,7 @@ def train(settings, output, cache_dir=None, fresh=False):
             ),
             epochs=settings.epochs,
             steps_per_epoch=settings.steps_per_epoch,
-            validation_data=validation_pictures(validation),
+            validation_data=validation_pictures(validation, batch_size=distribution.num_replicas_in_sync),
             callbacks=callbacks(settings, base, work, epochs_done, validation),
             shuffle=False,
         )
@@ -144,6 +151,13 @@ def strategy():
     """MirroredStrategy where there are several GPUs."""
     gpus = tf.config.list_logical_devices("GPU")
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+def devices():
+    """What computes, for people: the GPUs by name, or the CPU."""
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    return ", ".join(names) or f"CPU ({os.cpu_count()} cores)"
 
 
 def compile_model(model, settings):

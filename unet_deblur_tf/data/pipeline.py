@@ -130,19 +130,34 @@ def to_float(pictures):
     return pictures[0], pictures[1]
 
 
-def validation_pictures(store, largest=512):
-    """The pairs in order, one at a time, each cut to its middle where it is larger than `largest`.
+def validation_pictures(store, largest=512, batch_size=1):
+    """The pairs in order, each cut to its middle where it is larger than `largest`.
+
+    Args:
+        store: a `PictureStore`.
+        largest: greatest height and width in pixels.
+        batch_size: int; above 1, all are cut to the smallest height and width among
+            them, and those that fill no batch are left out.
 
     Returns:
-        `tf.data.Dataset` of (blurred, sharp), float32 `(1, height, width, 3)` in 0..1.
+        `tf.data.Dataset` of (blurred, sharp), float32 `(batch_size, height, width, 3)` in 0..1.
+
+    Raises:
+        InputError: if there are fewer pairs than `batch_size`.
     """
+    if len(store) < batch_size:
+        raise InputError(f"{len(store)} validation pairs cannot be divided over {batch_size} devices")
+    height = width = largest
+    if batch_size > 1:
+        smallest = np.min([store.load(number).shape[1:3] for number in range(len(store))], axis=0)
+        height, width = np.minimum(smallest, largest)
 
     def middles():
         for number in range(len(store)):
             pictures = store.load(number)
-            top, left = (max(0, extent - largest) // 2 for extent in pictures.shape[1:3])
-            yield pictures[:, top : top + largest, left : left + largest]
+            top, left = max(0, pictures.shape[1] - height) // 2, max(0, pictures.shape[2] - width) // 2
+            yield pictures[:, top : top + height, left : left + width]
 
     dataset = tf.data.Dataset.from_generator(middles, output_signature=tf.TensorSpec((2, None, None, 3), tf.uint8))
-    dataset = dataset.map(to_float).batch(1).prefetch(2)
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(store)))
+    dataset = dataset.map(to_float).batch(batch_size, drop_remainder=True).prefetch(2)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(store) // batch_size))

@@ -89,20 +89,21 @@ def test_the_table_begins_with_the_blurred_input():
     assert any(line.split() == ["B", "1", "21.00", "/", "0.5000", "23.00", "/", "0.7500"] for line in lines)
 
 
-@pytest.fixture
-def models(tmp_path):
-    """A folder of models with one network that returns its input, in two versions."""
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder of models with one network that returns its input, in two versions, and `net.keras`."""
+    folder = tmp_path_factory.mktemp("models")
     network = unet(widths=(4, 4, 4, 4, 4))
-    network.save(tmp_path / "net.keras")
+    network.save(folder / "net.keras")
     for _ in range(2):
-        publish(network, tmp_path / "models/net")
-    return tmp_path / "models"
+        publish(network, folder / "net")
+    return folder
 
 
-def test_models_are_found_however_they_are_named(models, tmp_path):
+def test_models_are_found_however_they_are_named(models):
     assert find_model(models / "net") == models / "net/2"
     assert find_model(models / "net/1") == models / "net/1"
-    assert find_model(tmp_path / "net.keras") == tmp_path / "net.keras"
+    assert find_model(models / "net.keras") == models / "net.keras"
     assert find_model(None, models) == models / "net/2"
 
 
@@ -115,17 +116,18 @@ def test_missing_models_say_what_to_run(tmp_path):
         find_model(tmp_path)
 
 
-def test_damaged_models_are_named(models, tmp_path):
+def test_damaged_models_are_named(tmp_path):
     (tmp_path / "bad.keras").write_bytes(b"not a network")
-    (models / "net/1/saved_model.pb").write_bytes(b"not a network")
-    for path in (tmp_path / "bad.keras", models / "net/1"):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/saved_model.pb").write_bytes(b"not a network")
+    for path in (tmp_path / "bad.keras", tmp_path / "1"):
         with pytest.raises(InputError, match="cannot be loaded as a model"):
             load_restorer(path)
 
 
-@pytest.mark.parametrize("kind", ["net.keras", "models/net/1"])
-def test_both_kinds_of_model_restore(models, tmp_path, picture, kind):
-    np.testing.assert_array_equal(load_restorer(tmp_path / kind)(picture), picture)
+@pytest.mark.parametrize("kind", ["net.keras", "net/1"])
+def test_both_kinds_of_model_restore(models, picture, kind):
+    np.testing.assert_array_equal(load_restorer(models / kind)(picture), picture)
 
 
 def test_a_report_can_be_read_back(models, make_pairs, tmp_path):

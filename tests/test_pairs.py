@@ -1,10 +1,13 @@
 """What `--data` accepts, how it is split, and what it says of unusable input."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from unet_deblur_tf.data.pairs import Pair, check_pairs, find_pairs, grouping, hold_out, read_picture, spread
 from unet_deblur_tf.data.sources import load_pairs
+from unet_deblur_tf.data.synthesis import DIFFICULTIES
 from unet_deblur_tf.errors import InputError
 
 
@@ -75,7 +78,14 @@ def test_spread():
     assert spread([1, 2], None) == [1, 2]
 
 
-def test_photos_are_split_by_photo(tmp_path, save_picture):
+@pytest.fixture
+def few_scenes(monkeypatch):
+    """The quick difficulty with as many scenes as these tests have photos."""
+    few = dataclasses.replace(DIFFICULTIES["quick"], scenes={"train": 16, "val": 2, "test": 2})
+    monkeypatch.setitem(DIFFICULTIES, "quick", few)
+
+
+def test_photos_are_split_by_photo(tmp_path, save_picture, few_scenes):
     for number in range(20):
         save_picture(tmp_path / f"photos/{number}.png", np.full((180, 180, 3), 10 * number, np.uint8))
     shades = {}
@@ -86,7 +96,7 @@ def test_photos_are_split_by_photo(tmp_path, save_picture):
     assert sum(len(some) for some in shades.values()) == 20
 
 
-def test_photos_in_folders_named_after_splits(tmp_path, save_picture):
+def test_photos_in_folders_named_after_splits(tmp_path, save_picture, few_scenes):
     for split, level in (("train", 50), ("test", 200)):
         for number in range(3):
             save_picture(tmp_path / f"photos/{split}/{number}.png", np.full((180, 180, 3), level, np.uint8))

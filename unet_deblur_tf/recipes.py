@@ -4,13 +4,13 @@
 RECIPES = {
     # AdamW, cosine decay after a warm-up. README, "The recipe", holds the runs that chose it.
     "default": dict(
-        norm="none",
+        norm="batch",
         head="residual",
-        activation="leaky_relu",
+        activation="relu",
         loss="ssim+l1",
         learning_rate=1e-3,
         schedule="cosine",
-        batch_size=8,
+        batch_size=4,
     ),
     # The seed project's: 1 - SSIM, Adam 1e-3, ReduceLROnPlateau with a patience of 2 epochs.
     "seed": dict(

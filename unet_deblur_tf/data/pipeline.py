@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from unet_deblur_tf.data.pairs import read_picture
+from unet_deblur_tf.data.pairs import picture_size, read_picture, spread
 from unet_deblur_tf.errors import InputError
 
 MEMORY_SHARE = 0.4  # of the free memory that decoded pictures may take
@@ -72,9 +72,9 @@ class PictureStore:
 
 def _fits_in_memory(pairs):
     # Pictures of a set are mostly of one size: ten of them, spread out, tell.
-    sample = pairs[:: max(1, len(pairs) // 10)]
-    mean = np.mean([2 * read_picture(pair.sharp).nbytes for pair in sample])
-    return mean * len(pairs) < MEMORY_SHARE * psutil.virtual_memory().available
+    sample = [width * height for width, height in (picture_size(pair.sharp) for pair in spread(pairs, 10))]
+    both_in_rgb = 2 * 3 * np.mean(sample) * len(pairs)
+    return both_in_rgb < MEMORY_SHARE * psutil.virtual_memory().available
 
 
 def training_batches(store, batch_size, crop, seed=0, first_step=0):

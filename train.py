@@ -19,7 +19,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=VARIANTS, default="unet", help="which network (default: %(default)s)")
     cli.add_data_arguments(parser)
-    parser.add_argument("--epochs", type=cli.positive_int, default=10, help="default: %(default)s")
+    parser.add_argument("--epochs", type=cli.positive_int, default=8, help="default: %(default)s")
     parser.add_argument(
         "--steps-per-epoch", type=cli.positive_int, help="default: one pass over the pairs, at least 50"
     )

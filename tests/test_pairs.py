@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from unet_deblur_tf.data.pairs import Pair, check_pairs, find_pairs, grouping, hold_out, read_picture, spread
 from unet_deblur_tf.data.sources import load_pairs
@@ -156,6 +157,24 @@ def test_a_file_that_is_no_picture_is_named(make_pairs, content):
     (root / "blur/1.png").write_bytes(content)
     fails(["blur/1.png cannot be read as a picture"], check_pairs, load_pairs(root, "all"))
     fails(["blur/1.png cannot be read as a picture"], read_picture, root / "blur/1.png")
+
+
+def test_sixteen_bit_grey_is_refused_rather_than_clipped(tmp_path):
+    Image.fromarray(np.full((20, 20), 40_000, np.uint16)).save(tmp_path / "1.png")
+    fails(["1.png cannot be read as a picture", "more than 8 bits"], read_picture, tmp_path / "1.png")
+
+
+def test_grey_palette_and_alpha_become_rgb(tmp_path, picture):
+    grey = Image.fromarray(picture).convert("L")
+    for mode in ("L", "P", "LA", "RGBA"):
+        grey.convert(mode).save(tmp_path / "1.png")
+        np.testing.assert_array_equal(read_picture(tmp_path / "1.png"), np.dstack([np.asarray(grey)] * 3))
+
+
+def test_synthesised_pairs_have_no_split_all(tmp_path, save_picture):
+    fails(["--split all is for folders of pairs"], load_pairs, "synthetic", "all")
+    save_picture(tmp_path / "photo.png", (200, 200))
+    fails(["--split all is for folders of pairs"], load_pairs, tmp_path, "all")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])

@@ -8,11 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from unet_deblur_tf import training
 from unet_deblur_tf.data.pairs import read_picture
+from unet_deblur_tf.recipes import RECIPES
 from unet_deblur_tf.restoration import load_restorer
 from unet_deblur_tf.variants import VARIANTS
 
@@ -77,7 +80,7 @@ def test_the_exported_network_is_the_saved_one(trained):
 
 def test_tensorboard_gets_pictures(trained):
     folder, _ = trained
-    (events,) = (folder / "saved_models/concat_se/logs/pictures").iterdir()
+    (events,) = (folder / "saved_models/concat_se/logs/1/pictures").iterdir()
     tags = {
         value.tag
         for record in tf.data.TFRecordDataset(str(events))
@@ -216,3 +219,27 @@ def test_training_on_two_devices(trained, tmp_path):
     assert done.returncode == 0, done.stderr
     assert [row["epoch"] for row in history(tmp_path / "unet")] == ["0", "1"]
     assert load_restorer(tmp_path / "unet/1")(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_exporting_goes_on_without_training_again(trained, tmp_path, monkeypatch):
+    folder, _ = trained
+    monkeypatch.chdir(folder)
+    settings = dict(
+        RECIPES["default"], variant="unet", data="pairs", blur="blur", difficulty="quick",
+        epochs=1, steps_per_epoch=2, crop=32, precision="float32", seed=0,
+    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(training.serving, "publish", lambda *arguments, **keywords: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            training.train(settings, tmp_path)
+    base = tmp_path / "unet"
+    assert not (base / "1").exists()
+    best = (base / ".training/best.keras").read_bytes()
+    version, _ = training.train(settings, tmp_path)
+    assert version == base / "1"
+    assert len(history(base)) == 1
+    weights = keras.saving.load_model(base / "model.keras", compile=False).get_weights()
+    (tmp_path / "best.keras").write_bytes(best)
+    for ours, theirs in zip(weights, keras.saving.load_model(tmp_path / "best.keras", compile=False).get_weights()):
+        np.testing.assert_array_equal(ours, theirs)

@@ -14,7 +14,7 @@ from tensorflow.python.tools import saved_model_cli
 from test_models import SMALL, random_picture, randomise
 
 from unet_deblur_tf.models import unet
-from unet_deblur_tf.serving import export, publish, versions
+from unet_deblur_tf.serving import export, next_version, publish, versions
 from unet_deblur_tf.variants import VARIANTS
 
 
@@ -133,6 +133,7 @@ def test_versions_are_numbered_and_complete(tmp_path):
     (base / "7").mkdir()  # taken, though it holds no model
     assert publish(model, base) == base / "8"
     assert versions(base) == [1, 8]
+    assert next_version(base) == 9
     assert (base / "1/assets.extra/run.json").read_text() == "{}"
     assert sorted(path.name for path in base.iterdir()) == ["1", "7", "8"]
 

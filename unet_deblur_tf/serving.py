@@ -54,6 +54,13 @@ def versions(base):
     return sorted(int(entry.name) for entry in entries if entry.name.isdigit() and (entry / "saved_model.pb").is_file())
 
 
+def next_version(base):
+    """The next free version number of a model base path; a folder that holds no model takes its number all the same."""
+    base = Path(base)
+    entries = base.iterdir() if base.is_dir() else ()
+    return max((int(entry.name) for entry in entries if entry.name.isdigit()), default=0) + 1
+
+
 def publish(model, base, extras=()):
     """Exports a network as the next free version of a model base path.
 
@@ -77,7 +84,6 @@ def publish(model, base, extras=()):
         (partial / "model" / "assets.extra").mkdir()
         for path in extras:
             shutil.copy2(path, partial / "model" / "assets.extra")
-        taken = [int(entry.name) for entry in base.iterdir() if entry.name.isdigit()]
-        return (partial / "model").rename(base / str(max(taken, default=0) + 1))
+        return (partial / "model").rename(base / str(next_version(base)))
     finally:
         shutil.rmtree(partial, ignore_errors=True)

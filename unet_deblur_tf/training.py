@@ -8,7 +8,7 @@ What a run leaves behind, below `<output>/<variant>/`:
     history.csv       losses and metrics of each epoch
     run.json          every setting, package versions, final scores
     comparison.png    blurred, restored and sharp pictures of the held-out split
-    logs/             for TensorBoard
+    logs/1/           for TensorBoard, by version
     .training/        while it runs: what an interrupted run goes on from
 """
 
@@ -132,6 +132,7 @@ def train(settings, output, cache_dir=None, fresh=False):
             raise
         raise error from None
     if not (work / "best.keras").exists():
+        shutil.rmtree(work)
         raise InputError(f"Training diverged at a learning rate of {settings.learning_rate}: try a smaller one")
 
     model = keras.saving.load_model(work / "best.keras", compile=False)
@@ -183,6 +184,8 @@ def compile_model(model, settings):
 def callbacks(settings, base, work, epochs_done, validation):
     """Keras' callbacks: best weights, resuming, logs; in that order, so that a kill leaves what was saved before it."""
     history = work / "history.csv"
+    # A number of its own per run, the same when it goes on: that of the version it will become.
+    logs = str(base / "logs" / str(serving.next_version(base)))
     best = best_so_far(history, epochs_done)
     found = [
         keras.callbacks.TerminateOnNaN(),
@@ -194,8 +197,8 @@ def callbacks(settings, base, work, epochs_done, validation):
             initial_value_threshold=best,
         ),
         keras.callbacks.CSVLogger(str(history), append=epochs_done > 0),
-        keras.callbacks.TensorBoard(str(base / "logs"), write_graph=False),
-        TensorBoardPictures(str(base / "logs"), validation),
+        keras.callbacks.TensorBoard(logs, write_graph=False),
+        TensorBoardPictures(logs, validation),
         keras.callbacks.BackupAndRestore(str(work / "backup"), delete_checkpoint=False, double_checkpoint=True),
     ]
     if settings.schedule == "plateau":
@@ -225,12 +228,12 @@ class TensorBoardPictures(keras.callbacks.Callback):
 
 
 def prepare_work_folder(work, settings, fresh):
-    """Makes the folder of a run, or finds that an interrupted run with the same settings can go on."""
+    """Makes the folder of a run, or finds that an interrupted run can go on: it must have had the same settings."""
     record = work / "settings.json"
     ours = json.loads(json.dumps(dataclasses.asdict(settings)))
     if fresh and work.exists():
         shutil.rmtree(work)
-    if record.exists():
+    if record.exists() and interrupted_at(work):
         theirs = json.loads(record.read_text())
         differing = [
             f"{key} {theirs.get(key)!r} (now {value!r})" for key, value in ours.items() if theirs.get(key) != value

@@ -25,7 +25,7 @@ from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
 from unet_deblur_tf.files import make_folder
 
-VERSION = 1  # raised when the same settings come to give other pictures
+VERSION = 2  # raised when the same settings come to give other pictures
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -65,13 +65,14 @@ def make_split(split, difficulty, photos=(), seed=0, cache_dir=None):
         return folder
     make_folder(folder.parent)
     partial = Path(tempfile.mkdtemp(prefix=f"{split}.partial-", dir=folder.parent))
+    made = partial / split  # unlike the folder around it, with the user's ordinary permissions
     try:
-        (partial / "blur").mkdir()
-        (partial / "sharp").mkdir()
-        (partial / "settings.json").write_text(json.dumps(settings, indent=1))
+        (made / "blur").mkdir(parents=True)
+        (made / "sharp").mkdir()
+        (made / "settings.json").write_text(json.dumps(settings, indent=1))
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = [
-                pool.submit(_write_pair, partial, number, split, difficulty, photos, seed) for number in range(count)
+                pool.submit(_write_pair, made, number, split, difficulty, photos, seed) for number in range(count)
             ]
             try:
                 done = concurrent.futures.as_completed(jobs)
@@ -81,7 +82,7 @@ def make_split(split, difficulty, photos=(), seed=0, cache_dir=None):
                 pool.shutdown(cancel_futures=True)
                 raise
         try:
-            partial.rename(folder)
+            made.rename(folder)
         except OSError:
             # Another process finished the same split first; its pictures are the same.
             if not folder.is_dir():

@@ -156,12 +156,15 @@ def check_pairs(pairs, smallest=1):
 
 
 def read_picture(path):
-    """Reads a picture file: uint8 `(height, width, 3)` RGB.
+    """Reads a picture file: uint8 `(height, width, 3)` RGB; grey and palette pictures are converted, alpha is dropped.
 
     Raises:
         InputError: naming the file, if it is missing, damaged or no picture.
     """
     with _open(path) as picture:
+        if picture.mode.startswith(("I", "F")):
+            # Pillow would clip these to 255 without a word.
+            raise ValueError(f"it has more than 8 bits per channel (mode {picture.mode})")
         return np.asarray(picture.convert("RGB"))
 
 

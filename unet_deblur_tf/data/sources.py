@@ -37,6 +37,8 @@ def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None):
     if data != "synthetic" and (paired := find_pairs(root, blur)):
         pairs = [pair for split_pairs in paired.values() for pair in split_pairs]
         return choose_split(paired, split, grouping(pairs), root)
+    if split == "all":
+        raise InputError("--split all is for folders of pairs; synthesised ones have train, val and test")
     photos = []
     if data != "synthetic":
         by_split = {name: find_pictures(root / name, recursive=True) for name in SPLITS if (root / name).is_dir()}

@@ -67,7 +67,7 @@ DIFFICULTIES = {
 
 
 def margin(difficulty):
-    """Pixels of scene needed around the picture, so that the shaking camera sees no border."""
+    """Pixels of scene around the picture for the camera to move in; the few paths that leave them see it mirrored."""
     return int(np.ceil(0.5 * difficulty.blur[1])) + 2
 
 
@@ -96,7 +96,7 @@ def blurred_pair(rng, backdrop, object_fill, difficulty, moving=True):
     if backdrop.shape != expected or object_fill.shape != expected:
         raise ValueError(f"Scenes must be {expected}. Received: {backdrop.shape} and {object_fill.shape}")
     length = float(np.exp(rng.uniform(*np.log(difficulty.blur)))) if moving else 0.0
-    # Half a pixel between moments at most, or the average shows copies instead of a blur.
+    # Two moments per pixel of path, up to 64: fewer, and the average shows copies instead of a blur.
     moments = int(np.clip(np.ceil(2 * length), 16, 64)) | 1
     camera = trajectory(rng, length, moments)
     turn = np.linspace(-0.5, 0.5, moments) * (rng.normal(0, difficulty.rotation) if moving else 0.0)
@@ -157,13 +157,13 @@ def _render(layers, moment, turn, difficulty):
     for light, opacity, path in layers:
         matrix = cv2.getRotationMatrix2D(centre.tolist(), float(turn), 1.0)
         matrix[:, 2] += path[moment] - edge
-        # Cubic, since linear interpolation would soften each moment by itself.
-        moved = cv2.warpAffine(light, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-        if opacity is None:
-            frame = moved
-        else:
-            cover = cv2.warpAffine(opacity, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
-            frame = moved + (1 - cover) * frame
+        # Cubic, since linear interpolation would soften each moment by itself; the same
+        # for light and opacity, or objects get an outline that no camera makes.
+        light, opacity = (
+            part if part is None else cv2.warpAffine(part, matrix, size, None, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101)
+            for part in (light, opacity)
+        )
+        frame = light if opacity is None else light + (1 - opacity[..., None]) * frame
     return np.maximum(frame, 0)
 
 

@@ -29,7 +29,7 @@ def parse_arguments():
         help="side of the training windows; default: 256, or 64 if pictures are smaller",
     )
     parser.add_argument("--output", default="saved_models", help="default: %(default)s/")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and windows (default: %(default)s)")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="of weights and windows (default: %(default)s)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
     parser.add_argument("--fresh", action="store_true", help="forget an interrupted run instead of going on with it")
     parser.add_argument("--recipe", choices=RECIPES, default="default", help="what the following default to")
@@ -58,7 +58,8 @@ def main(arguments):
     print(f"Keras model      {base / 'model.keras'}")
     print(f"Pictures         {base / 'comparison.png'}")
     print(f"Settings, scores {base / 'run.json'}, {base / 'history.csv'}")
-    print(f"Next             python evaluate.py --model {base} --report reports/{base.name}")
+    data = cli.data_flags(options)
+    print(f"Next             python evaluate.py --model {base}{data} --report reports/{base.name}/{folder.name}")
 
 
 if __name__ == "__main__":

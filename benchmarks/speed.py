@@ -19,17 +19,19 @@ import tempfile
 import time
 
 from unet_deblur_tf import cli
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.recipes import RECIPES
 from unet_deblur_tf.variants import NORMS, VARIANTS
 
 cli.quiet_tensorflow()
 
 PRECISIONS = ("float32", "mixed_bfloat16")
+TABLES = ("steps", "restoring", "data")
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", help="steps, restoring, data (default: all)")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{', '.join(TABLES)} (default: all)")
     parser.add_argument("--variant", choices=VARIANTS, nargs="*", default=list(VARIANTS))
     parser.add_argument("--norm", choices=NORMS, default=RECIPES["default"]["norm"])
     parser.add_argument("--batch-size", type=cli.positive_int, default=4)
@@ -132,7 +134,9 @@ def main(arguments):
         print(json.dumps(restoring_row(*arguments.one.split(","), arguments)))
         return
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, norm {arguments.norm}")
-    tables = arguments.tables or ["steps", "restoring", "data"]
+    tables = arguments.tables or TABLES
+    if unknown := set(tables) - set(TABLES):
+        raise InputError(f"No such table: {', '.join(unknown)}; there are {', '.join(TABLES)}")
     if "steps" in tables:
         print(f"\nseconds per training step, batch {arguments.batch_size}, {arguments.crop}x{arguments.crop}")
         print(f"{'':18}" + "".join(f"{precision:>16}" for precision in PRECISIONS))
@@ -152,4 +156,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    main(parse_arguments())
+    cli.run(main, parse_arguments())

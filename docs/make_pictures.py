@@ -7,24 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
+from unet_deblur_tf import metrics
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.data.synthesis import DIFFICULTIES, blurred_pair, canvas_size
 from unet_deblur_tf.pictures import comparison_sheet
 
 
 def psnr(blurred, sharp):
-    return -10 * np.log10(np.mean((blurred / 255.0 - sharp / 255.0) ** 2))
+    return float(metrics.psnr(sharp[np.newaxis] / 255.0, blurred[np.newaxis] / 255.0)[0])
 
 
-for name, columns in (("quick", 4), ("gopro", 2)):
-    difficulty = DIFFICULTIES[name]
-    above, below = [], []
-    for number in range(columns):
-        rng = np.random.default_rng([1, number])
-        scenes = [scene(rng, *canvas_size(difficulty)) for _ in range(2)]
-        blurred, sharp = blurred_pair(rng, *scenes, difficulty)
-        above.append((blurred, f"blurred  {psnr(blurred, sharp):.1f} dB"))
-        below.append((sharp, "sharp"))
-    path = Path(__file__).with_name(f"{name}.jpg")
-    comparison_sheet([above, below]).save(path, quality=85)
-    print(path)
+def main():
+    for name, columns in (("quick", 4), ("gopro", 2)):
+        difficulty = DIFFICULTIES[name]
+        above, below = [], []
+        for number in range(columns):
+            rng = np.random.default_rng([1, number])
+            scenes = [scene(rng, *canvas_size(difficulty)) for _ in range(2)]
+            blurred, sharp = blurred_pair(rng, *scenes, difficulty)
+            above.append((blurred, f"blurred  {psnr(blurred, sharp):.1f} dB"))
+            below.append((sharp, "sharp"))
+        path = Path(__file__).with_name(f"{name}.jpg")
+        comparison_sheet([above, below]).save(path, quality=85)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -107,6 +108,14 @@ def test_models_are_found_however_they_are_named(models):
     assert find_model(None, models) == models / "net/2"
 
 
+def test_the_newest_model_is_the_newest_whatever_its_name_or_number(tmp_path):
+    for age, name in enumerate(["b/1", "a/7", "z/3"]):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "saved_model.pb").touch()
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    assert find_model(None, tmp_path) == tmp_path / "b/1"
+
+
 def test_missing_models_say_what_to_run(tmp_path):
     with pytest.raises(InputError, match=r"python train.py --variant"):
         find_model(None, tmp_path)
@@ -147,7 +156,7 @@ def test_a_report_can_be_read_back(models, make_pairs, tmp_path):
     assert Image.open(tmp_path / "report/comparison.png").width > 3 * 300
     assert len(list((tmp_path / "report").iterdir())) == 3
 
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match=r"holds metrics.json, per_image.csv, comparison.png already: --overwrite"):
         evaluation.evaluate(models / "net", root, report=tmp_path / "report")
     limited = evaluation.evaluate(models / "net", root, report=tmp_path / "report", limit=4, overwrite=True)
     assert limited["images"] == 4

@@ -1,12 +1,13 @@
 """What `--data` accepts, how it is split, and what it says of unusable input."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from unet_deblur_tf.data.pairs import Pair, check_pairs, find_pairs, grouping, hold_out, read_picture, spread
+from unet_deblur_tf.data.pairs import Pair, by_sequence, check_pairs, find_pairs, hold_out, read_picture, spread
 from unet_deblur_tf.data.sources import load_pairs
 from unet_deblur_tf.data.synthesis import DIFFICULTIES
 from unet_deblur_tf.errors import InputError
@@ -65,12 +66,12 @@ def test_validation_is_held_out_by_sequence(make_pairs):
 
 def test_holding_out_depends_on_names_alone():
     pairs = [Pair(f"S{number % 7}", str(number), None, None) for number in range(70)]
-    kept, held = hold_out(pairs, grouping(pairs))
-    again = hold_out(pairs[::-1], grouping(pairs))
+    kept, held = hold_out(pairs, by_sequence(pairs))
+    again = hold_out(pairs[::-1], by_sequence(pairs))
     assert (kept[::-1], held[::-1]) == again
     assert len(held) == 10
     assert kept == [pair for pair in pairs if pair not in held]
-    assert hold_out(pairs[:1], grouping(pairs[:1])) == (pairs[:1], [])
+    assert hold_out(pairs[:1], by_sequence(pairs[:1])) == (pairs[:1], [])
 
 
 def test_spread():
@@ -133,6 +134,34 @@ def test_a_missing_twin_is_named(make_pairs):
 def test_a_missing_blur_folder_is_named(make_pairs):
     root = make_pairs("test/A/{}/1.png")
     fails(["test/A/sharp has no folder 'blur_gamma'"], load_pairs, root, "test", blur="blur_gamma")
+
+
+def test_a_missing_sharp_folder_is_named(make_pairs):
+    root = make_pairs("train/A/{}/1.png", "train/B/{}/1.png")
+    shutil.rmtree(root / "train/B/sharp")
+    fails(["train/B/blur has no folder 'sharp'"], load_pairs, root, "train")
+
+
+def test_two_pictures_of_one_name_are_named(make_pairs, save_picture, picture):
+    root = make_pairs("{}/1.png")
+    save_picture(root / "sharp/1.jpg", picture)
+    fails(["sharp/1.jpg and", "sharp/1.png have the same name"], load_pairs, root, "all")
+
+
+def test_linked_folders_are_followed(make_pairs, tmp_path):
+    real = make_pairs("{}/1.png", "{}/2.png")
+    (tmp_path / "links/test").mkdir(parents=True)
+    (tmp_path / "links/test/A").symlink_to(real)
+    assert names(load_pairs(tmp_path / "links", "test")) == [("A", "1"), ("A", "2")]
+
+
+def test_one_training_sequence_is_divided_by_picture(make_pairs):
+    root = make_pairs(*[f"train/A/{{}}/{frame:02}.png" for frame in range(20)], "test/B/{}/1.png", "test/C/{}/1.png")
+    assert len(load_pairs(root, "val")) == 2
+
+
+def test_gopro_by_name_says_where_it_is_to_be_had():
+    fails(["GOPRO_Large.zip", "https://"], load_pairs, "gopro", "test")
 
 
 def test_a_missing_split_is_named(make_pairs):

@@ -61,12 +61,15 @@ def test_training_leaves_everything_the_contract_names(trained):
     }  # fmt: skip
     assert [row["epoch"] for row in history(base)] == ["0", "1", "2"]
     recorded = json.loads((base / "run.json").read_text())
+    best = max(history(base), key=lambda row: float(row["val_psnr"]))
+    assert recorded["best_epoch"] == int(best["epoch"])
+    assert recorded["epochs_completed"] == 3
     assert recorded["settings"]["variant"] == "concat_se"
     assert recorded["settings"]["seed"] == 0
     assert recorded["score"]["images"] == 3
     assert recorded["versions"]["tensorflow"] == tf.__version__
     assert f"{recorded['score']['input']['psnr']:.2f}" in said
-    assert "python evaluate.py --model saved_models/concat_se" in said
+    assert "python evaluate.py --model saved_models/concat_se --data pairs --report reports/concat_se/1" in said
     assert "3 train pairs, 3 val pairs, 3 test pairs" in said
 
 
@@ -170,10 +173,35 @@ def test_output_that_cannot_be_written(tmp_path):
     assert (tmp_path / "taken").read_text() == "a file where a folder should be"
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--crop", "8"], "--crop must be at least 11"),
+        (["--seed", "-1"], "under 2^32"),
+        (["--epochs", "0"], "at least 1"),
+    ],
+)
+def test_impossible_settings(trained, flags, message):
+    folder, _ = trained
+    one_line_error(run("train.py", "--data", "pairs", *flags, "--output", "impossible", cwd=folder), message)
+
+
+def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(trained):
+    folder, _ = trained
+    one_line_error(run("train.py", "--data", "nowhere", "--output", "tries", cwd=folder), "No such folder")
+    diverging = run(
+        "train.py", "--data", "pairs", *SMALL_RUN, "--output", "tries", "--learning-rate", "1e30", cwd=folder
+    )
+    one_line_error(diverging, "diverged at a learning rate of 1e+30: try a smaller one")
+    assert list((folder / "tries/unet").glob("[0-9]*")) == []
+    done = run("train.py", "--data", "pairs", *SMALL_RUN, "--output", "tries", cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_picture_smaller_than_the_crop(trained):
     folder, _ = trained
     done = run("train.py", "--data", "pairs", "--crop", "100", "--output", "crop", cwd=folder)
-    one_line_error(done, "blur/0.png is 112x96: at least 100x100 is needed")
+    one_line_error(done, "blur/0.png is 112x96: at least 100x100 is needed by --crop")
 
 
 def test_a_truncated_picture_met_in_mid_run(trained, make_pairs):
@@ -243,3 +271,14 @@ def test_a_run_killed_while_exporting_goes_on_without_training_again(trained, tm
     (tmp_path / "best.keras").write_bytes(best)
     for ours, theirs in zip(weights, keras.saving.load_model(tmp_path / "best.keras", compile=False).get_weights()):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_the_first_command_of_the_readme_improves_on_the_blurred_input(tmp_path):
+    done = run("train.py", "--variant", "concat_se", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    score = json.loads((tmp_path / "saved_models/concat_se/run.json").read_text())["score"]
+    assert score["images"] == 48
+    assert 24 < score["input"]["psnr"] < 31
+    assert score["gain"]["psnr"] > 1.0
+    assert score["gain"]["ssim"] > 0

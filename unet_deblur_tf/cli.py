@@ -2,26 +2,28 @@
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 
 from unet_deblur_tf.errors import InputError
+
+DATA_DEFAULTS = {"data": "synthetic", "blur": "blur", "difficulty": "quick"}
 
 
 def add_data_arguments(parser):
     """The flags that say which pairs: `--data`, `--blur`, `--difficulty`, `--cache-dir`."""
     from unet_deblur_tf.data.synthesis import DIFFICULTIES
 
+    parser.set_defaults(**DATA_DEFAULTS)
     parser.add_argument(
         "--data",
-        default="synthetic",
         help="'synthetic' (default), a folder of pairs, or a folder of sharp photos to blur",
     )
-    parser.add_argument("--blur", default="blur", metavar="NAME", help="folder of blurred pictures: blur, blur_gamma")
+    parser.add_argument("--blur", metavar="NAME", help="folder of blurred pictures: blur, blur_gamma")
     parser.add_argument(
         "--difficulty",
         choices=DIFFICULTIES,
-        default="quick",
         help="of synthesised blur: "
         + "; ".join(
             f"{name} {some.width}x{some.height}, path {some.blur[0]}-{some.blur[1]} px"
@@ -30,6 +32,12 @@ def add_data_arguments(parser):
         + " (default: %(default)s)",
     )
     parser.add_argument("--cache-dir", help="where synthesised pairs are kept; default: the user's cache folder")
+
+
+def data_flags(options):
+    """The same flags once more, those that are not the defaults, for a command to type next."""
+    given = {name: options[name] for name, default in DATA_DEFAULTS.items() if options[name] != default}
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
 
 
 def positive_int(text):
@@ -45,6 +53,14 @@ def positive_float(text):
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def seed(text):
+    """An int that all random number generators take, for `argparse`."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and under 2^32, not {text}")
     return value
 
 

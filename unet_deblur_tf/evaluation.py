@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from unet_deblur_tf import metrics
 from unet_deblur_tf.data.pairs import check_pairs, read_picture, spread
-from unet_deblur_tf.data.sources import load_pairs
+from unet_deblur_tf.data.sources import is_synthesised, load_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.pictures import comparison_sheet
 from unet_deblur_tf.restoration import find_model, load_restorer
 
-PROTOCOLS = ("full", "seed")
+REPORT_FILES = ("metrics.json", "per_image.csv", "comparison.png")
 SEED_SIZE = (224, 224)
 SSIM_NAMES = {"full": "SSIM", "seed": "MS-SSIM"}
 
@@ -64,9 +64,10 @@ def evaluate(
         InputError: if the model, the data or the report folder cannot be used.
     """
     model = find_model(model)
-    if report and (report / "metrics.json").exists() and not overwrite:
-        raise InputError(f"{report} holds a report already: --overwrite replaces it")
     if report:
+        taken = [name for name in REPORT_FILES if (report / name).exists()]
+        if taken and not overwrite:
+            raise InputError(f"{report} holds {', '.join(taken)} already: --overwrite replaces them")
         make_folder(report)
     pairs = spread(load_pairs(data, split, blur, difficulty, cache_dir), limit)
     check_pairs(pairs, smallest=metrics.SSIM_WINDOW)
@@ -74,7 +75,7 @@ def evaluate(
     restore = load_restorer(model)
     scores = score(restore, pairs, protocol)
     origin = {"model": str(model), "data": str(data), "split": split, "blur": blur, "protocol": protocol}
-    if data == "synthetic":
+    if is_synthesised(data, blur):
         origin["difficulty"] = difficulty
     summary = {**origin, **summarise(scores)}
     if report:

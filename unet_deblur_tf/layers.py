@@ -114,8 +114,8 @@ class SqueezeExcitation(keras.layers.Layer):
     """Channel attention: scales each channel by a gate in 0..1 computed from all channels' means.
 
     Global average pool, dense C -> C / ratio, ReLU, dense C / ratio -> C, sigmoid,
-    scale; no biases. The means are taken in float32, since half precision loses
-    them on large pictures.
+    scale; no biases. The means are taken in float32: in float16 the sum over a
+    picture overflows.
 
     Args:
         ratio: int of at least 1; the hidden layer has `max(1, C // ratio)` units.

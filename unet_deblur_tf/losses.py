@@ -58,7 +58,8 @@ def mixture(weights):
     Returns:
         A function of (y_true, y_pred) to `(batch,)`.
     """
-    terms = [(weight, globals()[f"{name}_loss"]) for name, weight in weights.items()]
+    by_name = dict(ssim=ssim_loss, l1=l1_loss, charbonnier=charbonnier_loss, fourier=fourier_loss)
+    terms = [(weight, by_name[name]) for name, weight in weights.items()]
 
     def loss(y_true, y_pred):
         return sum(weight * term(y_true, y_pred) for weight, term in terms)

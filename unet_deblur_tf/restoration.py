@@ -63,8 +63,14 @@ def load_restorer(path):
                 input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)],
             )
         else:
-            signatures = tf.saved_model.load(str(path)).signatures
-            run = lambda image: signatures["serving_default"](image=image)["restored"]  # noqa: E731
+            saved = tf.saved_model.load(str(path))
+            serve = saved.signatures["serving_default"]
+            if list(serve.structured_outputs) != ["restored"]:
+                raise ValueError(f"its outputs are {list(serve.structured_outputs)}, not 'restored'")
+
+            def run(image, saved=saved):  # a signature alone does not keep its variables alive
+                return serve(image=image)["restored"]
+
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
 

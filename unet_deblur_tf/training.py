@@ -78,40 +78,38 @@ def train(settings, output, cache_dir=None, fresh=False):
         (version folder, summary of the final scores as `evaluation.summarise` gives it).
 
     Raises:
-        InputError: if data or output cannot be used, or an interrupted run had other settings.
+        InputError: if data or output cannot be used, an interrupted run had other
+            settings, or the loss was not finite before the first epoch was over.
     """
     settings = Settings(**settings)
     base = Path(output) / settings.variant
     work = base / ".training"
-    prepare_work_folder(work, settings, fresh)
-
+    make_folder(base)
     pairs = {
         split: load_pairs(settings.data, split, settings.blur, settings.difficulty, cache_dir)
         for split in ("train", "val", "test")
     }
     settings = resolve(settings, pairs["train"])
-    check_pairs(pairs["train"], smallest=settings.crop)
+    check_pairs(pairs["train"], smallest=settings.crop, reason="by --crop")
     pairs["val"] = spread(pairs["val"], VALIDATION_LIMIT)
     pairs["test"] = spread(pairs["test"], TEST_LIMIT)
-    check_pairs(pairs["val"] + pairs["test"], smallest=metrics.SSIM_WINDOW)
+    check_pairs(pairs["val"] + pairs["test"], smallest=metrics.SSIM_WINDOW, reason="by SSIM")
     print(", ".join(f"{len(some)} {split} pairs" for split, some in pairs.items()), f"from {settings.data}")
+    distribution = strategy()
+    devices = distribution.num_replicas_in_sync
+    if settings.batch_size % devices:
+        raise InputError(f"--batch-size {settings.batch_size} cannot be divided over {devices} GPUs")
+    epochs_done = prepare(work, settings, fresh)
+    if epochs_done:
+        print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
 
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(settings.precision)
-    distribution = strategy()
     with distribution.scope():
         model = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
         compile_model(model, settings)
-    print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {devices()}")
+    print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {hardware()}")
 
-    epochs_done = interrupted_at(work)
-    if epochs_done:
-        print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
-    # Each device gets the same share of every batch.
-    if settings.batch_size % distribution.num_replicas_in_sync:
-        raise InputError(
-            f"--batch-size {settings.batch_size} cannot be divided over {distribution.num_replicas_in_sync} GPUs"
-        )
     store = PictureStore(pairs["train"])
     validation = PictureStore(pairs["val"])
     try:
@@ -121,7 +119,7 @@ def train(settings, output, cache_dir=None, fresh=False):
             ),
             epochs=settings.epochs,
             steps_per_epoch=settings.steps_per_epoch,
-            validation_data=validation_pictures(validation, batch_size=distribution.num_replicas_in_sync),
+            validation_data=validation_pictures(validation, batch_size=devices),
             callbacks=callbacks(settings, base, work, epochs_done, validation),
             shuffle=False,
         )
@@ -143,6 +141,8 @@ def train(settings, output, cache_dir=None, fresh=False):
 
 def resolve(settings, train_pairs):
     """Fills in a window that suits the pictures, and one pass over them (at least 50 steps) per epoch."""
+    if settings.crop is not None and settings.crop < metrics.SSIM_WINDOW:
+        raise InputError(f"--crop must be at least {metrics.SSIM_WINDOW}, which SSIM needs, not {settings.crop}")
     crop = settings.crop or (256 if min(picture_size(train_pairs[0].sharp)) >= 256 else 64)
     steps = settings.steps_per_epoch or max(50, math.ceil(len(train_pairs) / settings.batch_size))
     return dataclasses.replace(settings, crop=crop, steps_per_epoch=steps)
@@ -154,7 +154,7 @@ def strategy():
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
-def devices():
+def hardware():
     """What computes, for people: the GPUs by name, or the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
@@ -162,7 +162,7 @@ def devices():
 
 
 def compile_model(model, settings):
-    """Compiles with the loss, the schedule and the metrics of the settings; XLA on GPU, where it pays."""
+    """Compiles with the loss, the schedule and the metrics of the settings; XLA on a GPU, where it pays."""
     if settings.schedule == "cosine":
         steps = settings.epochs * settings.steps_per_epoch
         warmup = max(1, min(steps // 10, 1000))
@@ -177,7 +177,8 @@ def compile_model(model, settings):
         optimizer=optimizer,
         loss=mixture(LOSSES[settings.loss]),
         metrics=[metrics.psnr, metrics.ssim],
-        jit_compile=bool(tf.config.list_physical_devices("GPU")),
+        # With several GPUs, Keras 3.15 would compile the exchange between them too, which XLA refuses.
+        jit_compile=len(tf.config.list_physical_devices("GPU")) == 1,
     )
 
 
@@ -194,7 +195,7 @@ def callbacks(settings, base, work, epochs_done, validation):
             monitor="val_psnr",
             mode="max",
             save_best_only=True,
-            initial_value_threshold=best,
+            initial_value_threshold=best,  # without it the first epoch counts as best even if it is NaN
         ),
         keras.callbacks.CSVLogger(str(history), append=epochs_done > 0),
         keras.callbacks.TensorBoard(logs, write_graph=False),
@@ -227,13 +228,16 @@ class TensorBoardPictures(keras.callbacks.Callback):
                 tf.summary.image(f"blurred, restored, sharp/{number}", tf.concat(row, axis=2))
 
 
-def prepare_work_folder(work, settings, fresh):
-    """Makes the folder of a run, or finds that an interrupted run can go on: it must have had the same settings."""
+def prepare(work, settings, fresh):
+    """Makes the folder of a run, or finds an interrupted run there that can go on: it must have had the same settings.
+
+    Returns:
+        Number of epochs that the interrupted run had completed, 0 if there was none.
+    """
     record = work / "settings.json"
     ours = json.loads(json.dumps(dataclasses.asdict(settings)))
-    if fresh and work.exists():
-        shutil.rmtree(work)
-    if record.exists() and interrupted_at(work):
+    epochs_done = 0 if fresh else completed_epochs(work)
+    if epochs_done:
         theirs = json.loads(record.read_text())
         differing = [
             f"{key} {theirs.get(key)!r} (now {value!r})" for key, value in ours.items() if theirs.get(key) != value
@@ -243,22 +247,41 @@ def prepare_work_folder(work, settings, fresh):
                 f"{work} holds an interrupted run with other settings: {', '.join(differing)}. "
                 "Use the same ones to go on with it, --fresh to forget it, or another --output"
             )
-        return
+        return epochs_done
+    shutil.rmtree(work, ignore_errors=True)
     make_folder(work)
     with write_by_rename(record) as path:
         path.write_text(json.dumps(ours, indent=1))
+    return 0
 
 
-def interrupted_at(work):
-    """Number of epochs that an interrupted run had completed, as BackupAndRestore recorded it."""
-    record = work / "backup" / "training_metadata.json"
-    return json.loads(record.read_text())["epoch"] if record.exists() else 0
+def completed_epochs(work):
+    """Number of epochs that an interrupted run had completed, as BackupAndRestore recorded it.
+
+    A kill in the middle of its writing the record leaves half a record; the weights and
+    the record before it, which it keeps beside them, are put back then.
+    """
+    record, weights = work / "backup/training_metadata.json", work / "backup/latest.weights.h5"
+    if _epoch(record) is None:
+        # The record last, since it is what says that all is well.
+        for path in (weights, record):
+            previous = path.with_name(path.name + ".bkp")
+            if previous.exists():
+                os.replace(previous, path)
+    return _epoch(record) or 0
+
+
+def _epoch(record):
+    try:
+        return json.loads(record.read_text())["epoch"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def best_so_far(history, epochs_done):
-    """The best validation PSNR of the completed epochs, None before the first; forgets rows of an epoch cut short."""
+    """The best validation PSNR of the completed epochs, -inf before the first; forgets rows of an epoch cut short."""
     if not history.exists():
-        return None
+        return -math.inf
     with open(history, newline="") as file:
         reader = csv.DictReader(file)
         rows = [row for row in reader if int(row["epoch"]) < epochs_done]
@@ -267,7 +290,8 @@ def best_so_far(history, epochs_done):
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    return max((float(row["val_psnr"]) for row in rows), default=None)
+    values = [float(row["val_psnr"]) for row in rows]
+    return max((value for value in values if math.isfinite(value)), default=-math.inf)
 
 
 def publish(model, settings, base, work, test_pairs):
@@ -277,7 +301,11 @@ def publish(model, settings, base, work, test_pairs):
     scores = evaluation.score(restore, test_pairs)
     summary = evaluation.summarise(scores)
     evaluation.comparison(restore, test_pairs, scores).save(work / "comparison.png")
+    with open(work / "history.csv", newline="") as file:
+        epochs = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     run = {
+        "epochs_completed": len(epochs),
+        "best_epoch": max(epochs, key=lambda row: row["val_psnr"])["epoch"],
         "settings": dataclasses.asdict(settings),
         "parameters": model.count_params(),
         "score": {"split": "test", "protocol": "full", **summary},

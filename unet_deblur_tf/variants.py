@@ -8,7 +8,7 @@ parametrised test pick it up.
 # The encoder's widths, layers 1-5 of the figure. The decoder mirrors them.
 WIDTHS = (32, 64, 128, 256, 256)
 
-# The ten layers of the figure, in order; each Keras layer's name begins with one of them.
+# The ten layers of the figure, in order: the names of Keras layers with weights begin with one of them.
 FIGURE_LAYERS = ("inc", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4", "out")
 
 # GMACs: multiply-accumulates of the convolutions at 224x224, in 10^9, batch norm.

@@ -71,9 +71,7 @@ def make_split(split, difficulty, photos=(), seed=0, cache_dir=None):
         (made / "sharp").mkdir()
         (made / "settings.json").write_text(json.dumps(settings, indent=1))
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = [
-                pool.submit(_write_pair, made, number, split, difficulty, photos, seed) for number in range(count)
-            ]
+            jobs = [pool.submit(_write_pair, made, number, split, difficulty, photos, seed) for number in range(count)]
             try:
                 done = concurrent.futures.as_completed(jobs)
                 for job in tqdm(done, total=count, desc=f"Blurring {split} scenes", unit="pair"):

@@ -7,6 +7,7 @@ do, GoPro's official layout ({train,test}/SEQUENCE/{blur,sharp}/FRAME.png) and a
 
 import contextlib
 import hashlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,13 +37,13 @@ class Pair(NamedTuple):
 
 
 def find_pictures(folder, recursive=False):
-    """The picture files of a folder, sorted by name; hidden files are passed over."""
-    entries = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(
-        path
-        for path in entries
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    """The picture files of a folder, sorted by path; hidden files are passed over, linked folders are followed."""
+    found = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        found += [Path(parent, name) for name in files if not name.startswith(".")]
+        if not recursive:
+            folders.clear()
+    return sorted(path for path in found if path.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def find_pairs(root, blur="blur"):
@@ -54,26 +55,30 @@ def find_pairs(root, blur="blur"):
 
     Returns:
         dict from "train", "val", "test" (only those the folder names) or "" (no such
-        level) to a list of `Pair`; empty if there is no folder `sharp`.
+        level) to a list of `Pair`; empty if there is neither a folder `sharp` nor one
+        named as `blur`.
 
     Raises:
-        InputError: if a picture has no twin, or `sharp` has no `blur` beside it.
+        InputError: if a picture has no twin, or one of the two folders stands alone.
     """
     splits = {}
-    for sharp_folder in sorted(path for path in root.rglob("sharp") if path.is_dir()):
-        parts = sharp_folder.parent.relative_to(root).parts
+    for parent, folders, _ in os.walk(root, followlinks=True):
+        folders.sort()
+        if "sharp" not in folders and blur not in folders:
+            continue
+        for name, other in (("sharp", blur), (blur, "sharp")):
+            if name not in folders:
+                raise InputError(f"{Path(parent, other)} has no folder {name!r} beside it")
+        parts = Path(parent).relative_to(root).parts
         split, sequence = (parts[0], parts[1:]) if parts and parts[0] in SPLITS else ("", parts)
-        pairs = _match(sharp_folder.parent / blur, sharp_folder, "/".join(sequence))
+        pairs = _match(Path(parent, blur), Path(parent, "sharp"), "/".join(sequence))
         splits.setdefault(split, []).extend(pairs)
     return {split: pairs for split, pairs in splits.items() if pairs}
 
 
 def _match(blur_folder, sharp_folder, sequence):
     """Pairs the pictures of two folders by name, whatever their endings."""
-    if not blur_folder.is_dir():
-        raise InputError(f"{sharp_folder} has no folder {blur_folder.name!r} beside it")
-    blurred = {path.stem: path for path in find_pictures(blur_folder)}
-    sharp = {path.stem: path for path in find_pictures(sharp_folder)}
+    blurred, sharp = _by_name(blur_folder), _by_name(sharp_folder)
     for ours, theirs, other in ((blurred, sharp, sharp_folder), (sharp, blurred, blur_folder)):
         alone = sorted(ours.keys() - theirs.keys())
         if alone:
@@ -82,13 +87,23 @@ def _match(blur_folder, sharp_folder, sequence):
     return [Pair(sequence, name, blurred[name], sharp[name]) for name in sorted(blurred)]
 
 
-def choose_split(splits, split, group, root):
+def _by_name(folder):
+    named = {}
+    for path in find_pictures(folder):
+        if path.stem in named:
+            raise InputError(f"{named[path.stem]} and {path} have the same name: which is meant?")
+        named[path.stem] = path
+    return named
+
+
+def choose_split(splits, split, grouping, root):
     """One split of what a folder holds, held out of the training part where the folder does not name it.
 
     Args:
         splits: dict from "train", "val", "test" or "" (no split named) to a list of items.
         split: "train", "val", "test" or "all".
-        group: function from an item to the name of what must not be divided.
+        grouping: function from the items of the training part to a function from an
+            item to the name of what must not be divided.
         root: the folder, for messages.
 
     Returns:
@@ -103,7 +118,7 @@ def choose_split(splits, split, group, root):
     rest = splits.pop("", []) + splits.pop("train", [])
     for name in ("test", "val"):
         if name not in splits and rest:
-            rest, splits[name] = hold_out(rest, group)
+            rest, splits[name] = hold_out(rest, grouping(rest))
     splits["train"] = rest
     if not splits.get(split):
         present = ", ".join(f"{len(items)} for {name}" for name, items in splits.items() if items)
@@ -128,19 +143,20 @@ def hold_out(items, group, share=HELD_OUT):
     return [item for item in items if group(item) not in held], [item for item in items if group(item) in held]
 
 
-def grouping(pairs):
-    """By sequence, since frames of one video are alike; by picture where there are fewer than three sequences."""
+def by_sequence(pairs):
+    """Groups pairs by sequence, since frames of one video are alike; under three sequences, by picture."""
     if len({pair.sequence for pair in pairs}) >= 3:
         return lambda pair: pair.sequence
     return lambda pair: f"{pair.sequence}/{pair.name}"
 
 
-def check_pairs(pairs, smallest=1):
+def check_pairs(pairs, smallest=1, reason=""):
     """Reads every picture's header and checks the sizes.
 
     Args:
         pairs: list of `Pair`.
         smallest: least height and width in pixels.
+        reason: who needs that, for the message.
 
     Raises:
         InputError: naming the file, if one cannot be read, the twins differ in size,
@@ -152,7 +168,7 @@ def check_pairs(pairs, smallest=1):
         if size != twin:
             raise InputError(f"{pair.blur} is {_by(size)} but its twin {pair.sharp} is {_by(twin)}")
         if min(size) < smallest:
-            raise InputError(f"{pair.blur} is {_by(size)}: at least {smallest}x{smallest} is needed")
+            raise InputError(f"{pair.blur} is {_by(size)}: at least {smallest}x{smallest} is needed {reason}".rstrip())
 
 
 def read_picture(path):

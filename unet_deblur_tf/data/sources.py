@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from unet_deblur_tf.data import generated
-from unet_deblur_tf.data.pairs import SPLITS, choose_split, find_pairs, find_pictures, grouping
+from unet_deblur_tf.data.pairs import SPLITS, by_sequence, choose_split, find_pairs, find_pictures
 from unet_deblur_tf.data.synthesis import DIFFICULTIES
 from unet_deblur_tf.errors import InputError
 
+GOPRO = "https://seungjunnah.github.io/Datasets/gopro"
 ACCEPTED = (
     "'synthetic', a folder of pairs ({blur,sharp}/ or {train,test}/SEQUENCE/{blur,sharp}/), or a folder of sharp photos"
 )
@@ -31,21 +32,34 @@ def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None):
     Raises:
         InputError: if there is nothing usable, naming what was received.
     """
+    if data == "synthetic":
+        return _synthesise(split, difficulty, [], cache_dir)
     root = Path(data)
-    if data != "synthetic" and not root.is_dir():
+    if not root.is_dir():
+        if data == "gopro":
+            raise InputError(f"Download GoPro (GOPRO_Large.zip, {GOPRO}), unpack it, and pass its folder as --data")
         raise InputError(f"No such folder: {data!r}. --data takes {ACCEPTED}")
-    if data != "synthetic" and (paired := find_pairs(root, blur)):
-        pairs = [pair for split_pairs in paired.values() for pair in split_pairs]
-        return choose_split(paired, split, grouping(pairs), root)
+    if paired := find_pairs(root, blur):
+        return choose_split(paired, split, by_sequence, root)
+    return _synthesise(split, difficulty, _find_photos(root, split), cache_dir)
+
+
+def is_synthesised(data, blur="blur"):
+    """Whether `load_pairs` blurs scenes or photos itself, so that `difficulty` counts."""
+    return data == "synthetic" or not find_pairs(Path(data), blur)
+
+
+def _find_photos(root, split):
+    by_split = {name: find_pictures(root / name, recursive=True) for name in SPLITS if (root / name).is_dir()}
+    by_split = {name: found for name, found in by_split.items() if found}
+    by_split = by_split or {"": find_pictures(root, recursive=True)}
+    if not any(by_split.values()):
+        raise InputError(f"No pictures in {str(root)!r}. --data takes {ACCEPTED}")
+    return choose_split(by_split, split, lambda _: lambda path: path.relative_to(root).as_posix(), root)
+
+
+def _synthesise(split, difficulty, photos, cache_dir):
     if split == "all":
         raise InputError("--split all is for folders of pairs; synthesised ones have train, val and test")
-    photos = []
-    if data != "synthetic":
-        by_split = {name: find_pictures(root / name, recursive=True) for name in SPLITS if (root / name).is_dir()}
-        by_split = {name: found for name, found in by_split.items() if found}
-        by_split = by_split or {"": find_pictures(root, recursive=True)}
-        if not any(by_split.values()):
-            raise InputError(f"No pictures in {data!r}. --data takes {ACCEPTED}")
-        photos = choose_split(by_split, split, lambda path: path.relative_to(root).as_posix(), root)
     folder = generated.make_split(split, DIFFICULTIES[difficulty], photos, cache_dir=cache_dir)
     return find_pairs(folder)[""]

@@ -146,12 +146,13 @@ def test_one_training_step_in_each_precision(variant, precision):
     image = random_picture(32, 32, batch=2)
     assert model.evaluate(image, np.zeros_like(image), verbose=0) == pytest.approx(image.mean(), rel=1e-3)
     randomise(model)
-    before = [weight.numpy() for weight in model.trainable_weights]
+    before = {weight.path: weight.numpy() for weight in model.trainable_weights}
     assert np.isfinite(model.train_on_batch(image, np.zeros_like(image)))
-    moved = [np.abs(weight.numpy() - value).max() for weight, value in zip(model.trainable_weights, before)]
-    assert np.isfinite(moved).all()
-    assert moved[0] > 0  # the first convolution: the gradient came all the way
-    assert np.count_nonzero(moved) > 0.9 * len(moved)
+    for weight in model.trainable_weights:
+        moved = np.abs(weight.numpy() - before[weight.path]).max()
+        assert np.isfinite(moved), weight.path
+        # At this width squeeze-and-excitation has a single hidden ReLU, which may be dead.
+        assert moved > 0 or "_se" in weight.path, weight.path
 
 
 def test_every_weight_learns():

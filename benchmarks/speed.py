@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -91,7 +90,9 @@ def restoring_row(variant, precision, arguments):
         serve = tf.saved_model.load(f"{folder}/1").signatures["serving_default"]
         picture = tf.constant(np.random.default_rng(0).random((1, height, width, 3), np.float32))
         seconds = median_seconds(lambda: serve(image=picture)["restored"].numpy(), arguments.repeat)
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # KiB to GiB, on Linux
+    # Linux: the peak since this process began. `ru_maxrss` would include that of the process it was forked from.
+    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return seconds, int(peak.split()[1]) / 1024**2  # KiB to GiB
 
 
 def in_own_process(variant, precision, arguments):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from reference import forward
 
-from unet_deblur_tf.layers import SqueezeExcitation
+from unet_deblur_tf.layers import BilinearUpsampling2D, SqueezeExcitation
 from unet_deblur_tf.models import build, unet
 from unet_deblur_tf.variants import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, VARIANTS
 
@@ -206,3 +206,32 @@ def test_builds_and_computes_the_same_on_jax(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "jax"}, check=True)
     np.testing.assert_allclose(np.load(tmp_path / "restored.npy"), model(image), atol=1e-4)
+
+
+# Multiply-accumulates of the convolutions at 224x224, to the last digit: the plain network's as
+# published by the seed project less what is not convolution, the others as the README has them in G.
+GMACS = {
+    "unet": 7.678132224,
+    "concat": 18.834,
+    "concat_se": 18.834,
+    "concat_reduce": 20.857,
+    "concat_reduce_se": 20.857,
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_multiply_accumulates(variant):
+    model = build(variant)
+    size = {"image": 224}  # side of each layer's output, followed through the graph
+    macs = 0
+    for layer in model.layers[1:]:
+        sources = layer.input if isinstance(layer.input, list) else [layer.input]
+        side = size[sources[0]._keras_history.operation.name]
+        if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
+            side //= 2
+        elif isinstance(layer, BilinearUpsampling2D):
+            side *= 2
+        size[layer.name] = side
+        if isinstance(layer, keras.layers.Conv2D):
+            macs += side**2 * int(np.prod(layer.kernel.shape))
+    assert macs / 1e9 == pytest.approx(GMACS[variant], abs=1e-12 if variant == "unet" else 5e-4)

@@ -2,7 +2,8 @@
 
 python train.py --variant concat_se                                  scenes made in code, minutes on a CPU
 python train.py --variant unet --data photos/ --difficulty mixed     your sharp photos, blurred by us
-python train.py --variant unet --data GOPRO_Large/ --epochs 300      pairs in GoPro's layout, or {blur,sharp}/
+python train.py --variant unet --data pairs/ --epochs 300            pairs in GoPro's layout, or {blur,sharp}/
+python train.py --variant unet --data gopro --data-dir DIR           GoPro, from GOPRO_Large.zip in DIR
 python train.py --variant unet --recipe seed                         Adam and 1 - SSIM, as the seed project
 
 The same command goes on where an interrupted run stopped.
@@ -11,6 +12,7 @@ The same command goes on where an interrupted run stopped.
 import argparse
 
 from unet_deblur_tf import cli
+from unet_deblur_tf.data.store import CACHES
 from unet_deblur_tf.recipes import LOSSES, PRECISIONS, RECIPES, SCHEDULES
 from unet_deblur_tf.variants import ACTIVATIONS, HEADS, NORMS, VARIANTS
 
@@ -27,6 +29,18 @@ def parse_arguments():
         "--crop",
         type=cli.positive_int,
         help="side of the training windows; default: 256, or 64 if pictures are smaller",
+    )
+    parser.add_argument(
+        "--cache",
+        choices=("auto", *CACHES),
+        default="auto",
+        help="where decoded training pictures are kept (default: memory, disk or none, whichever they fit in first)",
+    )
+    parser.add_argument(
+        "--crops-per-picture",
+        type=cli.positive_int,
+        metavar="N",
+        help="windows cut from a picture before the next one is decoded; default: 1, or 12 where none are kept",
     )
     parser.add_argument("--output", default="saved_models", help="default: %(default)s/")
     parser.add_argument("--seed", type=cli.seed, default=0, help="of weights and windows (default: %(default)s)")
@@ -48,10 +62,9 @@ def main(arguments):
     from unet_deblur_tf import evaluation, training
 
     options = vars(arguments)
-    output, cache_dir, fresh = (options.pop(name) for name in ("output", "cache_dir", "fresh"))
     recipe = RECIPES[options.pop("recipe")]
-    settings = {**options, **{key: value for key, value in recipe.items() if options[key] is None}}
-    folder, summary = training.train(settings, output, cache_dir, fresh)
+    options.update({key: value for key, value in recipe.items() if options[key] is None})
+    folder, summary = training.train(**options)
     print(f"\n{evaluation.table(summary)}\n")
     base = folder.parent
     print(f"SavedModel       {folder}/  (for TensorFlow Serving: {base}/ is the model base path)")

@@ -1,4 +1,4 @@
-"""Seconds per training step, seconds and peak memory per restored picture, and pairs per second of the data side.
+"""Seconds per training step, seconds and peak memory per restored picture, and synthesised pairs per second.
 
 python benchmarks/speed.py                     all three tables
 python benchmarks/speed.py steps restoring     some of them
@@ -103,12 +103,10 @@ def in_own_process(variant, precision, arguments):
 
 
 def data_rates(repeat=24):
-    """Pairs per second: synthesised, by one thread, and served to training as windows."""
+    """Pairs per second that one thread synthesises; what the pipeline serves is for `input_pipeline.py`."""
     import numpy as np
 
-    from unet_deblur_tf.data.pipeline import PictureStore, training_batches
     from unet_deblur_tf.data.scenes import scene
-    from unet_deblur_tf.data.sources import load_pairs
     from unet_deblur_tf.data.synthesis import DIFFICULTIES, blurred_pair, canvas_size
 
     for name, difficulty in DIFFICULTIES.items():
@@ -119,15 +117,6 @@ def data_rates(repeat=24):
             canvas = canvas_size(difficulty)
             blurred_pair(rng, scene(rng, *canvas), scene(rng, *canvas), difficulty)
         yield f"synthesised, {name} {difficulty.width}x{difficulty.height}", count / (time.perf_counter() - start)
-    store = PictureStore(load_pairs("synthetic", "train"), keep=True)
-    for number in range(len(store)):
-        store.load(number)
-    batches = iter(training_batches(store, 8, 64))
-    next(batches)
-    start = time.perf_counter()
-    for _ in range(200):
-        next(batches)
-    yield "windows of 64x64 served to training", 8 * 200 / (time.perf_counter() - start)
 
 
 def main(arguments):

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from unet_deblur_tf.data.pairs import check_pairs, find_pairs
-from unet_deblur_tf.data.pipeline import PictureStore, augment, training_batches, validation_pictures
+from unet_deblur_tf.data.pipeline import augment, picture_numbers, training_batches, validation_pictures
+from unet_deblur_tf.data.store import CACHES, InMemory, PictureStore, open_store
 from unet_deblur_tf.errors import InputError
 
 HEIGHT, WIDTH = 40, 56
@@ -37,10 +38,10 @@ def examples(dataset, count):
     ][:count]
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_both_pictures_show_the_same_window(coded, keep):
+@pytest.mark.parametrize("cache", CACHES)
+def test_both_pictures_show_the_same_window(coded, cache, tmp_path):
     orientations, places = set(), set()
-    for blurred, sharp in examples(training_batches(PictureStore(coded, keep), 4, 16), 200):
+    for blurred, sharp in examples(training_batches(open_store(coded, cache, tmp_path / "cache"), 4, 16), 200):
         np.testing.assert_array_equal(blurred + (0, 0, 100), sharp)
         rows, columns = blurred[..., 0], blurred[..., 1]
         # A window of consecutive rows and columns, in one of eight orientations.
@@ -58,45 +59,94 @@ def test_both_pictures_show_the_same_window(coded, keep):
     assert len(places) > 100
 
 
-def test_each_picture_comes_once_per_pass(coded):
-    order = [blurred[0, 0, 2] for blurred, _ in examples(training_batches(PictureStore(coded), 4, 16), 50)]
+@pytest.mark.parametrize("batch_size", [3, 4])
+def test_each_picture_comes_once_per_pass(coded, batch_size):
+    stream = training_batches(InMemory(coded), batch_size, 16)
+    order = [number for blurred, _ in stream.take(20) for number in levels(blurred)[:, 0, 0, 2]][:50]
     passes = [order[start : start + 10] for start in range(0, 50, 10)]
     assert all(sorted(one) == list(range(10)) for one in passes)
     assert len({tuple(one) for one in passes}) > 1
 
 
-def test_the_same_seed_gives_the_same_batches(coded):
-    first, again, other = (
-        np.array([blurred for blurred, _ in examples(training_batches(PictureStore(coded), 4, 16, seed), 400)])
-        for seed in (5, 5, 6)
-    )
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
+@pytest.mark.parametrize(
+    ("count", "pool", "crops"), [(200, 64, 1), (200, 64, 8), (30, 64, 8), (64, 16, 3), (7, 5, 4), (1, 64, 8)]
+)
+def test_pictures_take_turns(count, pool, crops):
+    numbers = picture_numbers(np.arange(20 * count * crops), count, seed=3, pool=pool, crops_per_picture=crops)
+    pool = min(pool, count)
+    # A place keeps its picture for `crops` visits, the first one for fewer in some places.
+    taken = []
+    for place in range(pool):
+        visits = numbers[place::pool]
+        for start in range(-(place % crops), len(visits) - crops + 1, crops):
+            assert len(set(visits[max(0, start) : start + crops])) == 1
+            taken.append((start, place, visits[max(0, start)]))
+    # In the order in which they were taken up, each picture comes once per pass.
+    order = [number for _, _, number in sorted(taken)]
+    passes = [order[start : start + count] for start in range(0, len(order) - count, count)]
+    assert len(passes) > 15
+    assert all(sorted(one) == list(range(count)) for one in passes)
 
 
-def test_a_resumed_stream_goes_on_where_it_stopped(coded):
-    whole = examples(training_batches(PictureStore(coded), 4, 16, seed=2), 80)
-    rest = examples(training_batches(PictureStore(coded), 4, 16, seed=2, first_step=7), 52)
+def test_changes_of_picture_are_spread_evenly():
+    numbers = np.array(picture_numbers(np.arange(64 * 80), 1000, pool=64, crops_per_picture=8)).reshape(80, 64)
+    assert ((numbers[1:] != numbers[:-1]).sum(axis=1) == 8).all()
+
+
+@pytest.mark.parametrize("crops", [1, 8])
+def test_a_batch_holds_no_two_windows_of_a_picture(crops):
+    # Within a pass over the pictures; where two passes meet, both may show a picture.
+    numbers = picture_numbers(np.arange(64 * 15 * crops), 64 * 16, pool=64, crops_per_picture=crops)
+    for start in range(len(numbers) - 63):
+        assert len(set(numbers[start : start + 64])) == 64
+
+
+@pytest.mark.parametrize("crops", [1, 8])
+def test_the_same_seed_gives_the_same_batches_whatever_the_cache(coded, tmp_path, crops):
+    def stream(seed, cache):
+        store = open_store(coded, cache, tmp_path / "cache")
+        batches = training_batches(store, 4, 16, seed, crops_per_picture=crops).take(100)
+        return np.array([levels(both) for both in batches])
+
+    first = stream(5, "memory")
+    np.testing.assert_array_equal(first, stream(5, "memory"))
+    np.testing.assert_array_equal(first, stream(5, "disk"))
+    np.testing.assert_array_equal(first, stream(5, "none"))
+    assert (first != stream(6, "memory")).any()
+
+
+@pytest.mark.parametrize("crops", [1, 8])
+def test_a_resumed_stream_goes_on_where_it_stopped(coded, crops):
+    store = InMemory(coded)
+    whole = examples(training_batches(store, 4, 16, seed=2, crops_per_picture=crops), 80)
+    rest = examples(training_batches(store, 4, 16, seed=2, first_step=7, crops_per_picture=crops), 52)
     np.testing.assert_array_equal(np.array(whole[28:]), np.array(rest))
 
 
-def test_augment_eagerly_and_inside_a_dataset():
-    pictures = np.arange(2 * 3 * 3 * 1).reshape(2, 3, 3, 1).astype(np.uint8)
-    seen = set()
-    for dice in np.ndindex(2, 2, 2):
-        expected = pictures
-        if dice[0]:
-            expected = expected[:, :, ::-1]
-        if dice[1]:
-            expected = expected[:, ::-1]
-        if dice[2]:
-            expected = expected.transpose(0, 2, 1, 3)
-        dice = tf.constant(dice, tf.float32) * 0.6
-        np.testing.assert_array_equal(augment(pictures, dice), expected)
-        dataset = tf.data.Dataset.from_tensors(pictures).map(lambda some, dice=dice: augment(some, dice))
-        np.testing.assert_array_equal(next(iter(dataset)), expected)
-        seen.add(expected[0].tobytes())
-    assert len(seen) == 8
+@pytest.mark.parametrize("flips", list(np.ndindex(2, 2, 2)))
+def test_augment_eagerly_and_inside_a_dataset(flips):
+    picture = np.arange(3 * 3 * 3).reshape(3, 3, 3).astype(np.uint8)
+    expected = picture
+    if flips[0]:
+        expected = expected[:, ::-1]
+    if flips[1]:
+        expected = expected[::-1]
+    if flips[2]:
+        expected = expected.transpose(1, 0, 2)
+    np.testing.assert_array_equal(augment(picture, *flips), expected)
+    # Into a part of a larger array, from a part of a larger picture, as the stream does it.
+    batch = np.zeros((2, 3, 3, 3), np.uint8)
+    augment(np.pad(picture, ((1, 1), (2, 2), (0, 0)))[1:-1, 2:-2], *flips, out=batch[1])
+    np.testing.assert_array_equal(batch, [np.zeros_like(expected), expected])
+    dataset = tf.data.Dataset.from_tensors(picture).map(
+        lambda some: tf.numpy_function(lambda inside: augment(inside, *flips), [some], tf.uint8)
+    )
+    np.testing.assert_array_equal(next(iter(dataset)), expected)
+
+
+def test_the_eight_orientations_differ():
+    picture = np.arange(3 * 3 * 3).reshape(3, 3, 3).astype(np.uint8)
+    assert len({augment(picture, *flips).tobytes() for flips in np.ndindex(2, 2, 2)}) == 8
 
 
 def test_values_are_exactly_the_files(coded):
@@ -124,16 +174,14 @@ def test_validation_in_batches_for_several_devices(coded, save_picture):
         validation_pictures(PictureStore(coded), batch_size=11)
 
 
+def test_validation_is_the_same_each_time(coded):
+    first, again = ([levels(both) for both in validation_pictures(InMemory(coded), largest=20)] for _ in range(2))
+    np.testing.assert_array_equal(np.array(first), np.array(again))
+
+
 def test_a_window_as_large_as_the_picture(coded):
-    store = PictureStore(coded)
-    assert store.window(3, (0.999999, 0.999999), HEIGHT).shape == (2, HEIGHT, HEIGHT, 3)
-
-
-def test_pictures_are_kept_only_if_asked_or_small(coded):
-    kept = PictureStore(coded)
-    assert kept.load(1) is kept.load(1)
-    passing = PictureStore(coded, keep=False)
-    assert passing.load(1) is not passing.load(1)
+    for blurred, _ in examples(training_batches(InMemory(coded), 4, HEIGHT), 12):
+        assert sorted(set(blurred[..., 0].ravel())) == list(range(HEIGHT))
 
 
 def test_a_damaged_file_is_named_when_the_stream_meets_it(coded):

@@ -240,7 +240,7 @@ def test_training_on_two_devices(trained, tmp_path):
         "training.strategy = lambda: tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
         "settings = dict(recipes.RECIPES['default'], variant='unet', data='pairs', blur='blur', difficulty='quick',\n"
         "                epochs=2, steps_per_epoch=2, batch_size=4, crop=32, precision='float32', seed=0)\n"
-        f"folder, summary = training.train(settings, {str(tmp_path)!r})\n"
+        f"folder, summary = training.train({str(tmp_path)!r}, **settings)\n"
         "assert summary['images'] == 3\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
@@ -260,11 +260,11 @@ def test_a_run_killed_while_exporting_goes_on_without_training_again(trained, tm
     with monkeypatch.context() as patch:
         patch.setattr(training.serving, "publish", lambda *arguments, **keywords: sys.exit("killed"))
         with pytest.raises(SystemExit):
-            training.train(settings, tmp_path)
+            training.train(tmp_path, **settings)
     base = tmp_path / "unet"
     assert not (base / "1").exists()
     best = (base / ".training/best.keras").read_bytes()
-    version, _ = training.train(settings, tmp_path)
+    version, _ = training.train(tmp_path, **settings)
     assert version == base / "1"
     assert len(history(base)) == 1
     weights = keras.saving.load_model(base / "model.keras", compile=False).get_weights()

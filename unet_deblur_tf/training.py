@@ -26,9 +26,11 @@ import keras
 import tensorflow as tf
 
 from unet_deblur_tf import evaluation, metrics, serving
+from unet_deblur_tf.data.generated import default_cache
 from unet_deblur_tf.data.pairs import check_pairs, picture_size, spread
-from unet_deblur_tf.data.pipeline import PictureStore, training_batches, validation_pictures
+from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
 from unet_deblur_tf.data.sources import load_pairs
+from unet_deblur_tf.data.store import InMemory, choose_cache, open_store
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.losses import mixture
@@ -37,6 +39,7 @@ from unet_deblur_tf.recipes import LOSSES
 from unet_deblur_tf.restoration import load_restorer
 
 VALIDATION_LIMIT = 32  # pictures scored after each epoch, evenly spaced
+CROPS_WITHOUT_CACHE = 12  # windows out of each decoded picture, where decoding is what takes the time
 TEST_LIMIT = 100  # pictures scored at the end; evaluate.py takes them all
 
 
@@ -44,7 +47,7 @@ TEST_LIMIT = 100  # pictures scored at the end; evaluate.py takes them all
 class Settings:
     """Everything that decides how a run goes; recorded in `run.json`, and what a resumed run must agree with.
 
-    `steps_per_epoch` and `crop` may be None, for what `resolve` finds fit for the pictures.
+    `steps_per_epoch`, `crop` and `crops_per_picture` may be None, for what `resolve` finds fit for the pictures.
     """
 
     variant: str
@@ -63,16 +66,19 @@ class Settings:
     schedule: str
     precision: str
     seed: int
+    crops_per_picture: int | None = None
 
 
-def train(settings, output, cache_dir=None, fresh=False):
+def train(output, cache_dir=None, data_dir=None, cache="auto", fresh=False, **settings):
     """Trains, exports and scores one network, or goes on where the same run was interrupted.
 
     Args:
-        settings: dict of the fields of `Settings`.
         output: folder for all variants.
-        cache_dir: where synthesised pairs are kept.
+        cache_dir: where synthesised and decoded pairs are kept.
+        data_dir: for the data "gopro", the folder of TFDS.
+        cache: one of `store.CACHES`, or "auto".
         fresh: bool, forget an interrupted run instead of going on with it.
+        settings: the fields of `Settings`.
 
     Returns:
         (version folder, summary of the final scores as `evaluation.summarise` gives it).
@@ -86,15 +92,20 @@ def train(settings, output, cache_dir=None, fresh=False):
     work = base / ".training"
     make_folder(base)
     pairs = {
-        split: load_pairs(settings.data, split, settings.blur, settings.difficulty, cache_dir)
+        split: load_pairs(settings.data, split, settings.blur, settings.difficulty, cache_dir, data_dir)
         for split in ("train", "val", "test")
     }
-    settings = resolve(settings, pairs["train"])
+    cache_dir = Path(cache_dir or default_cache())
+    reason = "as asked for"
+    if cache == "auto":
+        cache, reason = choose_cache(pairs["train"], cache_dir)
+    settings = resolve(settings, pairs["train"], cache)
     check_pairs(pairs["train"], smallest=settings.crop, reason="by --crop")
     pairs["val"] = spread(pairs["val"], VALIDATION_LIMIT)
     pairs["test"] = spread(pairs["test"], TEST_LIMIT)
     check_pairs(pairs["val"] + pairs["test"], smallest=metrics.SSIM_WINDOW, reason="by SSIM")
     print(", ".join(f"{len(some)} {split} pairs" for split, some in pairs.items()), f"from {settings.data}")
+    print(f"Cache: {cache} ({reason}), {settings.crops_per_picture} crops in a row per picture")
     distribution = strategy()
     devices = distribution.num_replicas_in_sync
     if settings.batch_size % devices:
@@ -110,12 +121,17 @@ def train(settings, output, cache_dir=None, fresh=False):
         compile_model(model, settings)
     print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {hardware()}")
 
-    store = PictureStore(pairs["train"])
-    validation = PictureStore(pairs["val"])
+    store = open_store(pairs["train"], cache, cache_dir)
+    validation = InMemory(pairs["val"])
     try:
         model.fit(
             training_batches(
-                store, settings.batch_size, settings.crop, settings.seed, epochs_done * settings.steps_per_epoch
+                store,
+                settings.batch_size,
+                settings.crop,
+                settings.seed,
+                first_step=epochs_done * settings.steps_per_epoch,
+                crops_per_picture=settings.crops_per_picture,
             ),
             epochs=settings.epochs,
             steps_per_epoch=settings.steps_per_epoch,
@@ -139,13 +155,14 @@ def train(settings, output, cache_dir=None, fresh=False):
     return folder, summary
 
 
-def resolve(settings, train_pairs):
-    """Fills in a window that suits the pictures, and one pass over them (at least 50 steps) per epoch."""
+def resolve(settings, train_pairs, cache):
+    """Fills in what is None: a window that suits the pictures, one pass over them (at least 50 steps), and so on."""
     if settings.crop is not None and settings.crop < metrics.SSIM_WINDOW:
         raise InputError(f"--crop must be at least {metrics.SSIM_WINDOW}, which SSIM needs, not {settings.crop}")
     crop = settings.crop or (256 if min(picture_size(train_pairs[0].sharp)) >= 256 else 64)
     steps = settings.steps_per_epoch or max(50, math.ceil(len(train_pairs) / settings.batch_size))
-    return dataclasses.replace(settings, crop=crop, steps_per_epoch=steps)
+    crops = settings.crops_per_picture or (CROPS_WITHOUT_CACHE if cache == "none" else 1)
+    return dataclasses.replace(settings, crop=crop, steps_per_epoch=steps, crops_per_picture=crops)
 
 
 def strategy():

@@ -1,83 +1,21 @@
-"""From pairs on disk to batches for `fit`: random windows, flips and quarter turns, as `tf.data`.
+"""From decoded pairs to batches for `fit`: random windows, flips and quarter turns, as `tf.data`.
 
-The training stream is a pure function of (seed, number of the example): which picture,
-which window, which flip. A resumed run therefore starts at example N and sees what an
-uninterrupted run would have seen, and each picture comes once per pass before any repeats.
+The training stream is a pure function of (seed, number of the batch): which pictures,
+which windows, which flips. A resumed run therefore starts at batch N and sees what an
+uninterrupted run would have seen.
 """
 
+import functools
+
+import cv2
 import numpy as np
-import psutil
 import tensorflow as tf
 
-from unet_deblur_tf.data.pairs import picture_size, read_picture, spread
+from unet_deblur_tf.data.store import POOL
 from unet_deblur_tf.errors import InputError
 
-MEMORY_SHARE = 0.4  # of the free memory that decoded pictures may take
 
-
-class PictureStore:
-    """Decoded pairs by number; kept in memory after the first use if all of them fit.
-
-    Args:
-        pairs: list of `Pair`.
-        keep: bool, whether to keep them; by default if they fit in 40 % of the free memory.
-
-    Attributes:
-        error: the first `InputError` met while reading, None before. TensorFlow turns
-            exceptions from inside its pipeline into its own; this keeps the original.
-    """
-
-    def __init__(self, pairs, keep=None):
-        self.pairs = pairs
-        self.error = None
-        self._kept = {}
-        self._keep = _fits_in_memory(pairs) if keep is None else keep
-
-    def __len__(self):
-        return len(self.pairs)
-
-    def load(self, number):
-        """One pair: uint8 `(2, height, width, 3)`, blurred first.
-
-        Raises:
-            InputError: naming the file, if it cannot be decoded or the twins differ in size.
-        """
-        if number in self._kept:
-            return self._kept[number]
-        try:
-            pair = self.pairs[number]
-            blurred, sharp = read_picture(pair.blur), read_picture(pair.sharp)
-            if blurred.shape != sharp.shape:
-                raise InputError(f"{pair.blur} is {blurred.shape} but its twin {pair.sharp} is {sharp.shape}")
-        except InputError as error:
-            self.error = self.error or error
-            raise
-        pictures = np.stack([blurred, sharp])
-        if self._keep:
-            self._kept[number] = pictures
-        return pictures
-
-    def window(self, number, place, size):
-        """A square of a pair: uint8 `(2, size, size, 3)`.
-
-        Args:
-            number: which pair.
-            place: (y, x), each in 0..1, from the first window that fits to the last.
-            size: side in pixels.
-        """
-        pictures = self.load(number)
-        top, left = (int(at * (extent - size + 1)) for at, extent in zip(place, pictures.shape[1:3]))
-        return pictures[:, top : top + size, left : left + size]
-
-
-def _fits_in_memory(pairs):
-    # Pictures of a set are mostly of one size: ten of them, spread out, tell.
-    sample = [width * height for width, height in (picture_size(pair.sharp) for pair in spread(pairs, 10))]
-    both_in_rgb = 2 * 3 * np.mean(sample) * len(pairs)
-    return both_in_rgb < MEMORY_SHARE * psutil.virtual_memory().available
-
-
-def training_batches(store, batch_size, crop, seed=0, first_step=0):
+def training_batches(store, batch_size, crop, seed=0, first_step=0, crops_per_picture=1):
     """An endless stream of augmented windows.
 
     Args:
@@ -86,42 +24,93 @@ def training_batches(store, batch_size, crop, seed=0, first_step=0):
         crop: side of the windows in pixels.
         seed: int; the stream is deterministic in it.
         first_step: number of batches to begin after, for a run that goes on.
+        crops_per_picture: how often a picture is used before another takes its place,
+            see `picture_numbers`.
 
     Returns:
         `tf.data.Dataset` of (blurred, sharp), float32 `(batch_size, crop, crop, 3)` in 0..1.
     """
 
-    def example(counter):
-        run = tf.constant(seed, tf.int64)
-        passes, position = counter // len(store), counter % len(store)
-        number = tf.random.experimental.index_shuffle(position, tf.stack([run, passes]), len(store) - 1)
-        dice = tf.random.stateless_uniform([5], tf.stack([run, counter]))
-        pictures = tf.numpy_function(
-            lambda number, place: store.window(number, place, crop), [number, dice[:2]], tf.uint8, stateful=False
-        )
-        pictures.set_shape((2, crop, crop, 3))
-        return to_float(augment(pictures, dice[2:]))
+    def windows(step):
+        # One call for a whole batch: a call into Python costs as much as several windows.
+        counters = np.arange(step * batch_size, (step + 1) * batch_size)
+        numbers = picture_numbers(counters, len(store), seed, max(POOL, batch_size), crops_per_picture)
+        dice = _generator(seed, 0, step).random((batch_size, 5))
+        batch = np.empty((2, batch_size, crop, crop, 3), np.uint8)
+        for index, (number, rolled) in enumerate(zip(numbers, dice)):
+            pictures = store.load(number)
+            top, left = (int(at * (extent - crop + 1)) for at, extent in zip(rolled, pictures.shape[1:3]))
+            for picture, window in zip(pictures, batch[:, index]):
+                augment(picture[top : top + crop, left : left + crop], *(rolled[2:] < 0.5), out=window)
+        return batch
 
-    # Both pictures of a pair go through `augment` as one tensor, so they cannot come apart.
-    counters = tf.data.Dataset.range(first_step * batch_size, np.iinfo(np.int64).max)
-    return (
-        counters.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    def to_batch(step):
+        batch = tf.numpy_function(windows, [step], tf.uint8, stateful=False)
+        batch.set_shape((2, batch_size, crop, crop, 3))
+        return to_float(batch)
+
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    return steps.map(to_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def augment(pictures, dice):
-    """One of the eight flips and quarter turns, the same for all pictures.
+def picture_numbers(counters, count, seed=0, pool=POOL, crops_per_picture=1):
+    """Which picture each example of the stream is cut from.
+
+    There are `pool` places (or as many as pictures), visited in turn, each holding one
+    picture for `crops_per_picture` visits. So the windows of one picture are `pool`
+    examples apart, and every picture gets a place once before any does again. An equal
+    number of places change their pictures in each round, so that decoding is spread
+    out; the very first pictures of some places are therefore used less often.
 
     Args:
-        pictures: `(n, side, side, channels)`, squares of any type.
-        dice: float32 `(3,)` in 0..1: mirrored left-right if the first is at least 1/2,
-            upside down if the second is, a quarter turn if the third is.
+        counters: int array, numbers of the examples from 0.
+        count: number of pictures.
+        seed: int; each pass has an order of its own.
+        pool, crops_per_picture: int.
+
+    Returns:
+        int array, picture numbers.
     """
-    pictures = tf.where(dice[0] < 0.5, pictures, pictures[:, :, ::-1])
-    pictures = tf.where(dice[1] < 0.5, pictures, pictures[:, ::-1])
-    return tf.where(dice[2] < 0.5, pictures, tf.transpose(pictures, (0, 2, 1, 3)))
+    pool = min(pool, count)
+    visit, place = np.divmod(counters, pool)
+    head_start = np.arange(pool) % crops_per_picture
+    turn = (visit + head_start[place]) // crops_per_picture
+    # Within a turn, places take pictures in the order in which they come to change.
+    rank = np.argsort(np.argsort(-head_start, kind="stable"))
+    passes, position = np.divmod(turn * pool + rank[place], count)
+    return [_order(count, seed, one_pass)[at] for one_pass, at in zip(passes.tolist(), position.tolist())]
+
+
+@functools.lru_cache(maxsize=4)
+def _order(count, seed, one_pass):
+    return _generator(seed, 1, one_pass).permutation(count).tolist()
+
+
+def _generator(seed, purpose, number):
+    return np.random.Generator(np.random.Philox(key=[seed + (purpose << 32), number]))
+
+
+def augment(picture, mirrored, upside_down, turned, out=None):
+    """One of the eight flips and quarter turns of a square.
+
+    Args:
+        picture: uint8 `(side, side, 3)`.
+        mirrored, upside_down: bool, left-right and top-bottom.
+        turned: bool, transposed after that.
+        out: array for the result, a new one by default.
+
+    Returns:
+        `out`.
+    """
+    out = np.empty(picture.shape, picture.dtype) if out is None else out
+    flipped = out if not turned else None
+    if mirrored or upside_down:
+        picture = cv2.flip(picture, -1 if mirrored and upside_down else 1 if mirrored else 0, dst=flipped)
+    elif not turned:
+        out[...] = picture
+    if turned:
+        cv2.transpose(picture, dst=out)
+    return out
 
 
 def to_float(pictures):

@@ -124,7 +124,7 @@ def test_no_pictures(tmp_path):
 
 
 def test_a_missing_twin_is_named(make_pairs):
-    root = make_pairs("train/A/{}/1.png", "train/A/{}/2.png")
+    root = make_pairs("train/A/{}/1.png", "train/A/{}/2.png", "train/A/{}/3.png")
     (root / "train/A/sharp/2.png").unlink()
     fails(["train/A/blur/2.png has no twin in", "train/A/sharp"], load_pairs, root, "train")
     (root / "train/A/sharp/1.png").unlink()
@@ -133,13 +133,15 @@ def test_a_missing_twin_is_named(make_pairs):
 
 def test_a_missing_blur_folder_is_named(make_pairs):
     root = make_pairs("test/A/{}/1.png")
-    fails(["test/A/sharp has no folder 'blur_gamma'"], load_pairs, root, "test", blur="blur_gamma")
+    fails(
+        ["pictures in", "test/A/sharp but none in a folder 'blur_gamma'"], load_pairs, root, "test", blur="blur_gamma"
+    )
 
 
 def test_a_missing_sharp_folder_is_named(make_pairs):
     root = make_pairs("train/A/{}/1.png", "train/B/{}/1.png")
     shutil.rmtree(root / "train/B/sharp")
-    fails(["train/B/blur has no folder 'sharp'"], load_pairs, root, "train")
+    fails(["pictures in", "train/B/blur but none in a folder 'sharp'"], load_pairs, root, "train")
 
 
 def test_two_pictures_of_one_name_are_named(make_pairs, save_picture, picture):
@@ -160,8 +162,11 @@ def test_one_training_sequence_is_divided_by_picture(make_pairs):
     assert len(load_pairs(root, "val")) == 2
 
 
-def test_gopro_by_name_says_where_it_is_to_be_had():
-    fails(["GOPRO_Large.zip", "https://"], load_pairs, "gopro", "test")
+def test_gopros_named_sequences_are_for_validation(make_pairs):
+    frames = [f"train/{name}/{{}}/000001.png" for name in ("GOPR0372_07_00", "GOPR0379_11_00", "GOPR0477_11_00")]
+    root = make_pairs(*frames, "test/GOPR0384_11_00/{}/000001.png")
+    assert names(load_pairs(root, "val")) == [("GOPR0379_11_00", "000001")]
+    assert names(load_pairs(root, "train")) == [("GOPR0372_07_00", "000001"), ("GOPR0477_11_00", "000001")]
 
 
 def test_a_missing_split_is_named(make_pairs):

@@ -8,17 +8,22 @@ import tempfile
 
 from unet_deblur_tf.errors import InputError
 
-DATA_DEFAULTS = {"data": "synthetic", "blur": "blur", "difficulty": "quick"}
+DATA_DEFAULTS = {"data": "synthetic", "data_dir": None, "blur": "blur", "difficulty": "quick"}
 
 
 def add_data_arguments(parser):
-    """The flags that say which pairs: `--data`, `--blur`, `--difficulty`, `--cache-dir`."""
+    """The flags that say which pairs: `--data`, `--data-dir`, `--blur`, `--difficulty`, `--cache-dir`."""
     from unet_deblur_tf.data.synthesis import DIFFICULTIES
 
     parser.set_defaults(**DATA_DEFAULTS)
     parser.add_argument(
         "--data",
-        help="'synthetic' (default), a folder of pairs, or a folder of sharp photos to blur",
+        help="'synthetic' (default), 'gopro', a folder of pairs, or a folder of sharp photos to blur",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="for --data gopro: folder of TensorFlow Datasets, GOPRO_Large.zip may lie in it (default: as TFDS has it)",
     )
     parser.add_argument("--blur", metavar="NAME", help="folder of blurred pictures: blur, blur_gamma")
     parser.add_argument(
@@ -31,13 +36,15 @@ def add_data_arguments(parser):
         )
         + " (default: %(default)s)",
     )
-    parser.add_argument("--cache-dir", help="where synthesised pairs are kept; default: the user's cache folder")
+    parser.add_argument(
+        "--cache-dir", help="where synthesised and decoded pairs are kept; default: the user's cache folder"
+    )
 
 
 def data_flags(options):
     """The same flags once more, those that are not the defaults, for a command to type next."""
     given = {name: options[name] for name, default in DATA_DEFAULTS.items() if options[name] != default}
-    return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
+    return "".join(f" --{name.replace('_', '-')} {shlex.quote(value)}" for name, value in given.items())
 
 
 def positive_int(text):

@@ -49,6 +49,7 @@ def evaluate(
     blur="blur",
     difficulty="quick",
     cache_dir=None,
+    data_dir=None,
     split="test",
     limit=None,
     protocol="full",
@@ -69,7 +70,7 @@ def evaluate(
         if taken and not overwrite:
             raise InputError(f"{report} holds {', '.join(taken)} already: --overwrite replaces them")
         make_folder(report)
-    pairs = spread(load_pairs(data, split, blur, difficulty, cache_dir), limit)
+    pairs = spread(load_pairs(data, split, blur, difficulty, cache_dir, data_dir), limit)
     check_pairs(pairs, smallest=metrics.SSIM_WINDOW)
     print(f"{model} on {len(pairs)} pairs of {data} ({split}), protocol {protocol}")
     restore = load_restorer(model)

@@ -7,6 +7,7 @@ do, GoPro's official layout ({train,test}/SEQUENCE/{blur,sharp}/FRAME.png) and a
 
 import contextlib
 import hashlib
+import io
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,7 @@ class Pair(NamedTuple):
     Attributes:
         sequence: str, the folder they come from, "" for a plain {blur,sharp}/.
         name: str, the file's name without its ending.
-        blur, sharp: `Path`.
+        blur, sharp: `Path` or `StoredPicture`.
     """
 
     sequence: str
@@ -36,75 +37,102 @@ class Pair(NamedTuple):
     sharp: Path
 
 
+class StoredPicture(NamedTuple):
+    """A picture file inside a larger file; `read_picture` and `picture_size` take it for a path.
+
+    Attributes:
+        label: str, what to call it in messages.
+        path: str, the larger file.
+        start, length: its bytes.
+        size: (width, height).
+    """
+
+    label: str
+    path: str
+    start: int
+    length: int
+    size: tuple
+
+    def __str__(self):
+        return self.label
+
+    def open(self, mode="rb"):
+        with open(self.path, mode) as file:
+            file.seek(self.start)
+            return io.BytesIO(file.read(self.length))
+
+
+def is_picture(path):
+    """Whether a file's name is that of a picture; hidden files are none."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+
+
 def find_pictures(folder, recursive=False):
     """The picture files of a folder, sorted by path; hidden files are passed over, linked folders are followed."""
     found = []
     for parent, folders, files in os.walk(folder, followlinks=True):
-        found += [Path(parent, name) for name in files if not name.startswith(".")]
+        found += [Path(parent, name) for name in files]
         if not recursive:
             folders.clear()
-    return sorted(path for path in found if path.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(filter(is_picture, found))
 
 
 def find_pairs(root, blur="blur"):
-    """All pairs below a folder, by split.
+    """All pairs below a folder, by split, as `match_pairs` finds them."""
+    return match_pairs(find_pictures(root, recursive=True), root, blur)
+
+
+def match_pairs(paths, root, blur="blur"):
+    """Pairs pictures by where they are and what they are called, whatever their endings.
 
     Args:
-        root: `Path` of a folder.
+        paths: `PurePath` of all pictures below `root`; they need not be on disk.
+        root: `PurePath`.
         blur: name of the folder of blurred pictures, such as GoPro's "blur_gamma".
 
     Returns:
-        dict from "train", "val", "test" (only those the folder names) or "" (no such
-        level) to a list of `Pair`; empty if there is neither a folder `sharp` nor one
-        named as `blur`.
+        dict from "train", "val", "test" (only those the first level names) or "" (no
+        such level) to a list of `Pair`; empty if there are no pictures in a folder
+        `sharp` nor in one named as `blur`.
 
     Raises:
         InputError: if a picture has no twin, or one of the two folders stands alone.
     """
+    sequences = {}
+    for path in paths:
+        if path.parent.name in (blur, "sharp") and path.parent != root:
+            kinds = sequences.setdefault(path.parent.parent, {})
+            named = kinds.setdefault(path.parent.name, {})
+            if path.stem in named:
+                raise InputError(f"{named[path.stem]} and {path} have the same name: which is meant?")
+            named[path.stem] = path
     splits = {}
-    for parent, folders, _ in os.walk(root, followlinks=True):
-        folders.sort()
-        if "sharp" not in folders and blur not in folders:
-            continue
-        for name, other in (("sharp", blur), (blur, "sharp")):
-            if name not in folders:
-                raise InputError(f"{Path(parent, other)} has no folder {name!r} beside it")
-        parts = Path(parent).relative_to(root).parts
+    for folder, kinds in sorted(sequences.items()):
+        for kind, other in ((blur, "sharp"), ("sharp", blur)):
+            if kind not in kinds:
+                raise InputError(f"There are pictures in {folder / other} but none in a folder {kind!r} beside it")
+        for kind, other in ((blur, "sharp"), ("sharp", blur)):
+            alone = sorted(kinds[kind].keys() - kinds[other].keys())
+            if alone:
+                more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+                raise InputError(f"{kinds[kind][alone[0]]} has no twin in {folder / other}{more}")
+        parts = folder.relative_to(root).parts
         split, sequence = (parts[0], parts[1:]) if parts and parts[0] in SPLITS else ("", parts)
-        pairs = _match(Path(parent, blur), Path(parent, "sharp"), "/".join(sequence))
-        splits.setdefault(split, []).extend(pairs)
-    return {split: pairs for split, pairs in splits.items() if pairs}
-
-
-def _match(blur_folder, sharp_folder, sequence):
-    """Pairs the pictures of two folders by name, whatever their endings."""
-    blurred, sharp = _by_name(blur_folder), _by_name(sharp_folder)
-    for ours, theirs, other in ((blurred, sharp, sharp_folder), (sharp, blurred, blur_folder)):
-        alone = sorted(ours.keys() - theirs.keys())
-        if alone:
-            more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-            raise InputError(f"{ours[alone[0]]} has no twin in {other}{more}")
-    return [Pair(sequence, name, blurred[name], sharp[name]) for name in sorted(blurred)]
-
-
-def _by_name(folder):
-    named = {}
-    for path in find_pictures(folder):
-        if path.stem in named:
-            raise InputError(f"{named[path.stem]} and {path} have the same name: which is meant?")
-        named[path.stem] = path
-    return named
+        splits.setdefault(split, []).extend(
+            Pair("/".join(sequence), name, kinds[blur][name], kinds["sharp"][name]) for name in sorted(kinds[blur])
+        )
+    return splits
 
 
 def choose_split(splits, split, grouping, root):
-    """One split of what a folder holds, held out of the training part where the folder does not name it.
+    """One split of what a data set holds, held out of the training part where the set does not name it.
 
     Args:
         splits: dict from "train", "val", "test" or "" (no split named) to a list of items.
         split: "train", "val", "test" or "all".
         grouping: function from the items of the training part to a function from an
             item to the name of what must not be divided.
-        root: the folder, for messages.
+        root: the folder or the set's name, for messages.
 
     Returns:
         A list of items, never empty.
@@ -190,6 +218,8 @@ def picture_size(path):
     Raises:
         InputError: naming the file, if it is missing or no picture.
     """
+    if isinstance(path, StoredPicture):
+        return path.size
     with _open(path) as picture:
         return picture.size
 
@@ -197,7 +227,7 @@ def picture_size(path):
 @contextlib.contextmanager
 def _open(path):
     try:
-        with Image.open(path) as picture:
+        with path.open("rb") as file, Image.open(file) as picture:
             yield picture
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a picture: {error}") from error

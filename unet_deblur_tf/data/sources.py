@@ -3,28 +3,31 @@
 from pathlib import Path
 
 from unet_deblur_tf.data import generated
+from unet_deblur_tf.data.gopro.source import VALIDATION_SEQUENCES
 from unet_deblur_tf.data.pairs import SPLITS, by_sequence, choose_split, find_pairs, find_pictures
 from unet_deblur_tf.data.synthesis import DIFFICULTIES
 from unet_deblur_tf.errors import InputError
 
-GOPRO = "https://seungjunnah.github.io/Datasets/gopro"
 ACCEPTED = (
-    "'synthetic', a folder of pairs ({blur,sharp}/ or {train,test}/SEQUENCE/{blur,sharp}/), or a folder of sharp photos"
+    "'synthetic', 'gopro', a folder of pairs ({blur,sharp}/ or {train,test}/SEQUENCE/{blur,sharp}/), "
+    "or a folder of sharp photos"
 )
 
 
-def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None):
+def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None, data_dir=None):
     """The pairs of one split.
 
     Args:
-        data: "synthetic" for scenes made in code; a folder of pairs; or a folder of
-            sharp photos, which are blurred by the same synthesis.
-        split: "train", "val", "test", or "all" for a folder of pairs as a whole. A
-            split that the folder does not name is held out of the training pairs,
-            by name (`pairs.hold_out`); photos likewise, so that no photo is in two splits.
+        data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS; a
+            folder of pairs; or a folder of sharp photos, blurred by the same synthesis.
+        split: "train", "val", "test", or "all" for pairs as a whole. A split that is
+            not there by name is held out of the training pairs: GoPro's
+            `VALIDATION_SEQUENCES` where they are, others by name (`pairs.hold_out`);
+            photos likewise, so that no photo is in two splits.
         blur: name of the blurred folder of each sequence.
         difficulty: key of `DIFFICULTIES`, for synthesised pairs.
         cache_dir: where synthesised pairs are kept, the user's cache folder by default.
+        data_dir: for "gopro", the folder of TFDS.
 
     Returns:
         A list of `Pair`, never empty.
@@ -34,19 +37,33 @@ def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None):
     """
     if data == "synthetic":
         return _synthesise(split, difficulty, [], cache_dir)
+    if data == "gopro":
+        # Only here: importing TFDS takes its time.
+        from unet_deblur_tf.data.gopro.prepared import load_gopro
+
+        return _choose_pairs(load_gopro(blur, data_dir, cache_dir or generated.default_cache()), split, data)
     root = Path(data)
     if not root.is_dir():
-        if data == "gopro":
-            raise InputError(f"Download GoPro (GOPRO_Large.zip, {GOPRO}), unpack it, and pass its folder as --data")
         raise InputError(f"No such folder: {data!r}. --data takes {ACCEPTED}")
     if paired := find_pairs(root, blur):
-        return choose_split(paired, split, by_sequence, root)
+        return _choose_pairs(paired, split, root)
     return _synthesise(split, difficulty, _find_photos(root, split), cache_dir)
 
 
 def is_synthesised(data, blur="blur"):
     """Whether `load_pairs` blurs scenes or photos itself, so that `difficulty` counts."""
-    return data == "synthetic" or not find_pairs(Path(data), blur)
+    return data == "synthetic" or (data != "gopro" and not find_pairs(Path(data), blur))
+
+
+def _choose_pairs(splits, split, root):
+    train, named = splits.get("train", []), [pair for pair in splits.get("train", []) if _is_validation(pair)]
+    if "val" not in splits and 0 < len(named) < len(train):
+        splits = {**splits, "train": [pair for pair in train if not _is_validation(pair)], "val": named}
+    return choose_split(splits, split, by_sequence, root)
+
+
+def _is_validation(pair):
+    return pair.sequence in VALIDATION_SEQUENCES
 
 
 def _find_photos(root, split):

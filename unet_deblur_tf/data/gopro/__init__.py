@@ -1,0 +1,5 @@
+"""GoPro as a TensorFlow data set: `import unet_deblur_tf.data.gopro`, then `tfds.load("gopro")`."""
+
+from unet_deblur_tf.data.gopro.gopro_dataset_builder import Builder
+
+__all__ = ["Builder"]

@@ -23,6 +23,7 @@ def parse_arguments():
         default="full",
         help="full: full size, SSIM (default). seed: 224x224, MS-SSIM, to compare with the seed project only",
     )
+    cli.add_restoring_arguments(parser)
     parser.add_argument("--report", type=Path, help="folder for metrics.json, per_image.csv and comparison.png")
     parser.add_argument("--overwrite", action="store_true", help="replace a report that is there")
     return parser.parse_args()
@@ -32,7 +33,7 @@ def main(arguments):
     cli.quiet_tensorflow()
     from unet_deblur_tf import evaluation
 
-    summary = evaluation.evaluate(**vars(arguments))
+    summary = evaluation.evaluate(**cli.restoring_options(arguments))
     print(f"\n{evaluation.table(summary)}")
     if arguments.report:
         print(f"\nReport  {arguments.report}/: metrics.json, per_image.csv, comparison.png")

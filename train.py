@@ -46,6 +46,12 @@ def parse_arguments():
     parser.add_argument("--seed", type=cli.seed, default=0, help="of weights and windows (default: %(default)s)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
     parser.add_argument("--fresh", action="store_true", help="forget an interrupted run instead of going on with it")
+    parser.add_argument(
+        "--pooling",
+        choices=("auto", "local", "global"),
+        default="auto",
+        help="of squeeze-and-excitation in the exported network (default: what scores higher on validation pictures)",
+    )
     parser.add_argument("--recipe", choices=RECIPES, default="default", help="what the following default to")
     parser.add_argument("--batch-size", type=cli.positive_int)
     parser.add_argument("--learning-rate", type=cli.positive_float)

@@ -6,7 +6,7 @@ import pytest
 import reference
 import tensorflow as tf
 
-from unet_deblur_tf.layers import BilinearUpsampling2D, CropLike, ReflectPadding2D, SqueezeExcitation
+from unet_deblur_tf.layers import BilinearUpsampling2D, CropLike, Excitation, ReflectPadding2D, Squeeze, window_means
 
 RNG = np.random.default_rng(3)
 
@@ -42,9 +42,9 @@ def test_bilinear_upsampling_by_hand():
 
 @pytest.mark.parametrize("channels", [8, 32, 64])
 def test_squeeze_excitation_equals_the_reference(channels):
-    layer = SqueezeExcitation()
+    layer = Excitation()
     x = RNG.normal(size=(2, 9, 7, channels)).astype(np.float32)
-    result = np.asarray(layer(x))
+    result = np.asarray(layer([x, Squeeze()(x)]))
     arrays = [np.asarray(weight, float) for weight in layer.get_weights()]
     assert [array.shape for array in arrays] == [(channels, max(1, channels // 16)), (max(1, channels // 16), channels)]
     for picture, scaled in zip(x, result):
@@ -52,25 +52,78 @@ def test_squeeze_excitation_equals_the_reference(channels):
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_squeeze_excitation_averages_large_pictures_in_float32(precision):
+@pytest.mark.parametrize("window", [None, 1600])
+def test_squeeze_averages_large_pictures_in_float32(precision, window):
     # Half a million values of about 1 sum to infinity in float16.
-    layer = SqueezeExcitation(ratio=1, dtype=precision)
-    layer.build((None, None, None, 4))
-    layer.set_weights([np.eye(4), np.eye(4)])
-    x = tf.cast(RNG.normal([0.5, 1, 1.5, 2], 1, (1, 720, 720, 4)), layer.compute_dtype)
-    expected = 1 / (1 + np.exp(-np.asarray(x, float).mean(axis=(1, 2))))
-    np.testing.assert_allclose(tf.cast(layer.gate(x), tf.float32)[:, 0, 0], expected, atol=4e-3)
+    keras.config.set_dtype_policy(precision)
+    x = tf.cast(RNG.normal([0.5, 1, 1.5, 2], 1, (1, 720, 720, 4)), keras.config.dtype_policy().compute_dtype)
+    means = Squeeze(window=window)(x)
+    assert means.dtype == tf.float32
+    np.testing.assert_allclose(means[:, 0, 0], np.asarray(x, float).mean(axis=(1, 2)), atol=1e-4)
 
 
-@pytest.mark.parametrize("layer", [ReflectPadding2D(8), CropLike(), BilinearUpsampling2D(), SqueezeExcitation(ratio=4)])
+def local_means(x, stride, window):
+    """By brute force: for each 16x16 square of the picture the mean over a window that is kept inside it."""
+    cell, count = 16 // stride, window // 16
+    height, width, _ = x.shape
+    result = np.zeros((height // cell, width // cell, x.shape[-1]))
+    for row in range(height // cell):
+        for column in range(width // cell):
+            ranges = []
+            for at, cells in ((row, height // cell), (column, width // cell)):
+                first = min(max(at - min(count, cells) // 2, 0), cells - min(count, cells))
+                ranges.append(slice(first * cell, (first + min(count, cells)) * cell))
+            result[row, column] = x[tuple(ranges)].mean(axis=(0, 1))
+    return result
+
+
+@pytest.mark.parametrize("stride", [1, 2, 8, 16])
+@pytest.mark.parametrize("window", [16, 32, 48, 96, 4096])
+def test_local_means_by_brute_force(stride, window):
+    x = RNG.normal(1, 1, (2, 112 // stride, 80 // stride, 3)).astype(np.float32)
+    means = np.asarray(Squeeze(stride, window)(x))
+    assert means.shape == (2, 7, 5, 3)
+    for picture, result in zip(x, means):
+        np.testing.assert_allclose(result, local_means(picture.astype(float), stride, window), atol=1e-5)
+    if window == 4096:
+        np.testing.assert_allclose(means, np.broadcast_to(Squeeze(stride)(x), means.shape), atol=1e-5)
+
+
+def test_window_means_by_hand():
+    row = np.array([1.0, 2.0, 4.0, 8.0, 16.0], np.float32).reshape(1, 1, 5, 1)
+    np.testing.assert_allclose(np.ravel(window_means(row, 3)), [7 / 3, 7 / 3, 14 / 3, 28 / 3, 28 / 3], rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(window_means(row, 1)), [1, 2, 4, 8, 16])
+
+
+def test_each_cell_has_its_own_gate():
+    layer = Excitation(ratio=1)
+    x = RNG.normal(size=(2, 12, 8, 4)).astype(np.float32)
+    means = RNG.normal(size=(2, 3, 2, 4)).astype(np.float32)
+    result = np.asarray(layer([x, means]))
+    for row in range(3):
+        for column in range(2):
+            part = (slice(None), slice(4 * row, 4 * row + 4), slice(4 * column, 4 * column + 4))
+            alone = layer([x[part], means[:, row : row + 1, column : column + 1]])
+            np.testing.assert_allclose(result[part], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layer", [ReflectPadding2D(8), CropLike(), BilinearUpsampling2D(), Squeeze(4, 96), Excitation(ratio=4)]
+)
 def test_configuration_round_trip(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
 
 
-@pytest.mark.parametrize(("layer", "argument"), [(ReflectPadding2D, "multiple"), (SqueezeExcitation, "ratio")])
+@pytest.mark.parametrize(("layer", "argument"), [(ReflectPadding2D, "multiple"), (Excitation, "ratio")])
 @pytest.mark.parametrize("value", [0, -1, 2.5])
 def test_wrong_arguments_are_named(layer, argument, value):
     with pytest.raises(ValueError, match=f"{argument}={value}"):
         layer(**{argument: value})
+
+
+@pytest.mark.parametrize("arguments", [{"stride": 3}, {"stride": 32}, {"window": 0}, {"window": 100}])
+def test_wrong_arguments_of_squeeze_are_named(arguments):
+    with pytest.raises(ValueError, match="=".join(map(str, next(iter(arguments.items()))))):
+        Squeeze(**arguments)

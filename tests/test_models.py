@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from reference import forward
 
-from unet_deblur_tf.layers import BilinearUpsampling2D, SqueezeExcitation
+from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation
 from unet_deblur_tf.models import build, unet
 from unet_deblur_tf.variants import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, VARIANTS
 
@@ -158,7 +158,7 @@ def test_one_training_step_in_each_precision(variant, precision):
 def test_every_weight_learns():
     model = randomise(unet(skips="all", attention=True, compress=True, widths=SMALL))
     for layer in model.layers:
-        if isinstance(layer, SqueezeExcitation):
+        if isinstance(layer, Excitation):
             # At this width the hidden layer is a single ReLU: keep it from being dead by chance.
             layer.set_weights([np.abs(weight) for weight in layer.get_weights()])
     image = random_picture(32, 32, batch=2)

@@ -41,6 +41,38 @@ def add_data_arguments(parser):
     )
 
 
+def add_restoring_arguments(parser):
+    """The flags that say how pictures are restored: `--tile`, `--memory`, `--pooling`, `--ensemble`."""
+    parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="N",
+        help="side of the tiles in pixels, 0 for none (default: none if the picture fits in memory, else as it fits)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=positive_float,
+        metavar="GB",
+        help="what this process should stay within (default: what it has and half of what is free)",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=("auto", "local", "global"),
+        default="auto",
+        help="of squeeze-and-excitation: local takes means over 1.5 times the training crop, global over the picture, "
+        "auto what measured better after training (default)",
+    )
+    parser.add_argument(
+        "--ensemble", action="store_true", help="the mean over 8 flips and quarter turns: 8 times the time"
+    )
+
+
+def restoring_options(arguments):
+    """The parsed flags as keyword arguments, memory in bytes."""
+    options = vars(arguments)
+    return {**options, "memory": options["memory"] and options["memory"] * 1e9}
+
+
 def data_flags(options):
     """The same flags once more, those that are not the defaults, for a command to type next."""
     given = {name: options[name] for name, default in DATA_DEFAULTS.items() if options[name] != default}

@@ -55,6 +55,10 @@ def evaluate(
     protocol="full",
     report=None,
     overwrite=False,
+    pooling="auto",
+    tile=None,
+    memory=None,
+    ensemble=False,
 ):
     """What `evaluate.py` does; the arguments are its flags.
 
@@ -72,10 +76,11 @@ def evaluate(
         make_folder(report)
     pairs = spread(load_pairs(data, split, blur, difficulty, cache_dir, data_dir), limit)
     check_pairs(pairs, smallest=metrics.SSIM_WINDOW)
-    print(f"{model} on {len(pairs)} pairs of {data} ({split}), protocol {protocol}")
-    restore = load_restorer(model)
+    restore = load_restorer(model, pooling, tile, memory, ensemble)
+    print(f"{model} on {len(pairs)} pairs of {data} ({split}), protocol {protocol}, pooling {restore.pooling}")
     scores = score(restore, pairs, protocol)
     origin = {"model": str(model), "data": str(data), "split": split, "blur": blur, "protocol": protocol}
+    origin.update(pooling=restore.pooling, tile=tile, ensemble=ensemble)
     if is_synthesised(data, blur):
         origin["difficulty"] = difficulty
     summary = {**origin, **summarise(scores)}

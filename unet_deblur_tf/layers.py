@@ -109,19 +109,102 @@ class BilinearUpsampling2D(keras.layers.Layer):
         return (batch, height and 2 * height, width and 2 * width, channels)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
-class SqueezeExcitation(keras.layers.Layer):
-    """Channel attention: scales each channel by a gate in 0..1 computed from all channels' means.
+CELL = 16  # pixels of the picture: local means are taken on a grid of such squares
 
-    Global average pool, dense C -> C / ratio, ReLU, dense C / ratio -> C, sigmoid,
-    scale; no biases. The means are taken in float32: in float16 the sum over a
-    picture overflows.
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Squeeze(keras.layers.Layer):
+    """The first half of squeeze-and-excitation: means of each channel, over the whole picture or around each place.
+
+    A network trained on crops learns from the means of crops. Over a whole picture they
+    spread less, which costs such networks quality; means over a window somewhat larger
+    than the crop do not (TLC). The window moves over the picture in steps of 16
+    pixels and stays inside it: near a border it is the outermost one that fits. One that
+    covers the picture gives what the global mean gives.
+
+    Sums are in float32: in float16 that over a picture overflows.
+
+    Args:
+        stride: pixels of the picture per pixel of the features, a power of two up to 16.
+        window: side of the window in pixels of the picture, a multiple of 16; None for
+            the whole picture. With 16 the outputs are the means of the grid's cells.
+
+    Input shape: `(batch, height, width, C)`; with a window, height and width are
+        multiples of `16 / stride`.
+    Output shape: float32 `(batch, 1, 1, C)`, or with a window
+        `(batch, height * stride / 16, width * stride / 16, C)`.
+
+    Raises:
+        ValueError: if `stride` or `window` is none of these.
+
+    References:
+        Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
+        Chu, Chen, Chen, Lu, "Improving Image Restoration by Revisiting Global
+        Information Aggregation", ECCV 2022.
+    """
+
+    def __init__(self, stride=1, window=None, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        if stride not in (1, 2, 4, 8, 16):
+            raise ValueError(f"stride must be a power of two up to {CELL}. Received: stride={stride!r}")
+        if window is not None and (window < CELL or window % CELL):
+            raise ValueError(f"window must be a positive multiple of {CELL} or None. Received: window={window!r}")
+        self.stride = stride
+        self.window = window
+
+    def call(self, inputs):
+        if self.window is None:
+            return ops.mean(inputs, axis=(1, 2), keepdims=True)
+        cells = ops.average_pool(inputs, CELL // self.stride) if self.stride < CELL else inputs
+        return window_means(cells, self.window // CELL)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        if self.window is None:
+            return (batch, 1, 1, channels)
+        height, width = (side and side * self.stride // CELL for side in (height, width))
+        return (batch, height, width, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "stride": self.stride, "window": self.window}
+
+
+def window_means(cells, count):
+    """Means over windows of `count` by `count` cells that stay inside the grid.
+
+    Args:
+        cells: `(batch, rows, columns, channels)`.
+        count: int; where the grid has fewer rows or columns, the window has as many.
+
+    Returns:
+        The same shape: for each cell the mean of the window around it, or of the
+        outermost one that fits.
+    """
+    for axis in (1, 2):
+        size = ops.shape(cells)[axis]
+        window = ops.minimum(count, size)
+        sums = ops.cumsum(cells, axis=axis)
+        sums = ops.concatenate([ops.zeros_like(ops.take(sums, [0], axis=axis)), sums], axis=axis)
+        start = ops.clip(ops.arange(size, dtype="int32") - window // 2, 0, size - window)
+        difference = ops.take(sums, start + window, axis=axis) - ops.take(sums, start, axis=axis)
+        cells = difference / ops.cast(window, cells.dtype)
+    return cells
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Excitation(keras.layers.Layer):
+    """The second half of squeeze-and-excitation: scales each channel by a gate in 0..1 from all channels' means.
+
+    Dense C -> C / ratio, ReLU, dense C / ratio -> C, sigmoid, scale; no biases. Called
+    on `[inputs, means]`, the means from `Squeeze`. Means on a grid give each of its
+    cells a gate of its own.
 
     Args:
         ratio: int of at least 1; the hidden layer has `max(1, C // ratio)` units.
 
-    Input shape: `(batch, height, width, C)`.
-    Output shape: the same.
+    Input shape: `(batch, height, width, C)` and `(batch, rows, columns, C)`; height is a
+        multiple of rows, width of columns.
+    Output shape: that of the inputs.
 
     Raises:
         ValueError: if `ratio` is not a positive int.
@@ -136,22 +219,29 @@ class SqueezeExcitation(keras.layers.Layer):
         self.ratio = ratio
 
     def build(self, input_shape):
-        channels = input_shape[-1]
+        channels = input_shape[0][-1]
         hidden = max(1, channels // self.ratio)
         self.squeeze = self.add_weight((channels, hidden), "he_normal", name="squeeze")
         self.excite = self.add_weight((hidden, channels), "glorot_uniform", name="excite")
 
-    def gate(self, inputs):
-        """The factor of each channel, `(batch, 1, 1, C)` in 0..1."""
-        means = ops.mean(ops.cast(inputs, "float32"), axis=(1, 2), keepdims=True)
+    def gate(self, means):
+        """The factor of each channel, in 0..1, of the means' shape."""
         hidden = ops.relu(ops.matmul(ops.cast(means, self.compute_dtype), self.squeeze))
         return ops.sigmoid(ops.matmul(hidden, self.excite))
 
     def call(self, inputs):
-        return inputs * self.gate(inputs)
+        inputs, means = inputs
+        gate = self.gate(means)
+        if gate.shape[1] == gate.shape[2] == 1:
+            return inputs * gate
+        # Cell by cell, so that no gate has to be repeated for every pixel in memory.
+        _, height, width, channels = ops.shape(inputs)
+        _, rows, columns, _ = ops.shape(gate)
+        cells = ops.reshape(inputs, (-1, rows, height // rows, columns, width // columns, channels))
+        return ops.reshape(cells * gate[:, :, None, :, None, :], (-1, height, width, channels))
 
     def compute_output_shape(self, input_shape):
-        return input_shape
+        return input_shape[0]
 
     def get_config(self):
         return {**super().get_config(), "ratio": self.ratio}

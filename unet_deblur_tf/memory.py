@@ -1,4 +1,4 @@
-"""How much memory and disk there is to use."""
+"""How much memory and disk there is to use, and how much a network needs."""
 
 import shutil
 from pathlib import Path
@@ -28,3 +28,26 @@ def free_disk(folder):
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+# Peak bytes per pixel of the picture while a network restores it on a CPU, in float32 and in a mixed precision,
+# beyond what the process has before: `python benchmarks/memory.py` measures them; a tenth is added here.
+RESTORING_BYTES = {
+    "unet": (920, 440),
+    "concat": (6280, 3850),
+    "concat_se": (6460, 4180),
+    "concat_reduce": (5870, 6530),
+    "concat_reduce_se": (6280, 5600),
+}
+
+
+def restoring_bytes_per_pixel(network):
+    """What restoring takes per pixel of the picture, by the network's name and precision; the most known if unknown.
+
+    Args:
+        network: `keras.Model`, or anything with a `name` and `layers`.
+    """
+    known = RESTORING_BYTES.get(network.name)
+    if known is None:
+        return max(max(row) for row in RESTORING_BYTES.values())
+    return known[any("16" in layer.compute_dtype for layer in network.layers)]

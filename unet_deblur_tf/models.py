@@ -14,7 +14,7 @@ The ten layers of the figure and the names that their Keras layers begin with:
 
 import keras
 
-from unet_deblur_tf.layers import BilinearUpsampling2D, CropLike, ReflectPadding2D, SqueezeExcitation
+from unet_deblur_tf.layers import CELL, BilinearUpsampling2D, CropLike, Excitation, ReflectPadding2D, Squeeze
 from unet_deblur_tf.variants import ACTIVATIONS, HEADS, NORMS, VARIANTS, WIDTHS
 
 
@@ -97,13 +97,18 @@ def unet(
         x = double_conv(x, width, width, **style, name=f"down{number}")
 
     pyramid = resize_levels(levels) if skips == "all" else None
+    if attention:
+        # Of each level at its own resolution: neither kind of resizing changes the mean over the picture.
+        means = [Squeeze(2**index, name=f"level{index + 1}_squeeze")(level) for index, level in enumerate(levels)]
     for number in range(1, len(levels) + 1):
         stage, level = f"up{number}", len(levels) - number
         width = widths[level]
-        seen = pyramid[level] if skips == "all" else [levels[level]]
+        sources = range(len(levels)) if skips == "all" else [level]
+        seen = [pyramid[level][source] if skips == "all" else levels[source] for source in sources]
         if attention:
             seen = [
-                SqueezeExcitation(name=f"{stage}_se{index}")(features) for index, features in enumerate(seen, start=1)
+                Excitation(name=f"{stage}_se{source + 1}")([features, means[source]])
+                for features, source in zip(seen, sources)
             ]
         if compress:
             seen = [compression(join(seen, f"{stage}_levels"), width, **style, name=f"{stage}_reduce")]
@@ -120,6 +125,50 @@ def unet(
     else:
         x = keras.layers.Activation("sigmoid", dtype="float32", name="out_sigmoid")(x)
     return keras.Model(image, x, name=name)
+
+
+def pool_within(network, window):
+    """The same network, sharing its weights, with squeeze-and-excitation over a window (TLC) or the whole picture.
+
+    Args:
+        network: `keras.Model` as `unet` builds it.
+        window: pixels of the picture, rounded up to a multiple of 16; None for the whole picture.
+
+    Returns:
+        A `keras.Model`; `network` itself if it has no squeeze-and-excitation.
+    """
+    if not squeezes(network):
+        return network
+    window = None if window is None else -(-int(window) // CELL) * CELL
+
+    def exchange(layer):
+        return Squeeze(layer.stride, window, name=layer.name) if isinstance(layer, Squeeze) else layer
+
+    return keras.models.clone_model(network, clone_function=exchange)
+
+
+def squeezes(network):
+    """The network's `Squeeze` layers, empty if it has no squeeze-and-excitation."""
+    return [layer for layer in network.layers if isinstance(layer, Squeeze)]
+
+
+def receptive_radius():
+    """How far, in pixels, what a U-Net puts out at a place depends on the picture (squeeze-and-excitation aside).
+
+    The longest way goes down to the bottleneck and up again: two 3x3 convolutions at
+    each resolution on the way down and on the way up, pooling (whose window reaches one
+    pixel aside) and bilinear upsampling (one coarse pixel). The variants' other ways are
+    shorter; `compress` adds one 3x3 convolution to a stage.
+
+    Returns:
+        int, an upper bound, a multiple of 16.
+    """
+    depth = len(WIDTHS)
+    down = sum(2 * 2**level for level in range(depth))
+    pooling = sum(2**level for level in range(depth - 1))
+    up = sum((2 + 1) * 2**level for level in range(depth - 1))
+    upsampling = sum(2 ** (level + 1) for level in range(depth - 1))
+    return -(-(down + pooling + up + upsampling) // CELL) * CELL
 
 
 def double_conv(x, middle, width, norm, activation, name):

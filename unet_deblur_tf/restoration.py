@@ -1,20 +1,36 @@
-"""A trained network as a function from a blurred picture to a restored one.
+"""A trained network as a function from a blurred picture of any size to a restored one.
 
 restore = load_restorer("saved_models/concat_se")
-sharp = restore(blurred)                   # uint8 (height, width, 3) -> the same
+sharp = restore(blurred)                   # uint8 or uint16 (height, width, 3) -> the same
+
+A picture that does not fit in memory is restored in overlapping tiles. Beyond the
+network's receptive field a tile knows all that the whole picture would have told it, so
+tiles change nothing. What squeeze-and-excitation takes from the whole picture is gathered
+beforehand, tile by tile, and handed to each.
 """
 
+import itertools
+import json
 from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 import tensorflow as tf
+from tqdm import tqdm
 
-from unet_deblur_tf import layers  # noqa: F401  (registers what `.keras` files of these networks hold)
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.layers import CELL, window_means
+from unet_deblur_tf.memory import free_memory, restoring_bytes_per_pixel
+from unet_deblur_tf.models import pool_within, receptive_radius, squeezes
 from unet_deblur_tf.serving import versions
 
 MODELS = Path("saved_models")
+POOLINGS = ("auto", "local", "global")
+POOLING_WINDOW = 1.5  # times the training crop, as Chu et al. found best (ECCV 2022)
+TAPER = 32  # pixels over which one tile fades into the next
+MARGIN = receptive_radius()  # pixels of a tile's border that the tile beyond knows better
+SMALLEST_TILE, SMALLEST_CHOSEN = 128, 256  # asked for, and chosen however little memory there is
 
 
 def find_model(path=None, models=MODELS):
@@ -44,38 +60,265 @@ def find_model(path=None, models=MODELS):
     raise InputError(f"{path} is neither a .keras file nor a SavedModel folder, nor does it hold numbered versions")
 
 
-def load_restorer(path):
+def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
     """Loads what `find_model` found.
 
+    Of a SavedModel that `train.py` wrote, the Keras model inside it is taken.
+
+    Args:
+        path: a `.keras` file or a SavedModel folder.
+        pooling: for squeeze-and-excitation: "local" takes means over a window of 1.5
+            times the training crop (TLC), "global" over the whole picture, "auto" as the
+            model was saved, which is what measured better after training.
+        tile: side of the tiles in pixels; 0 for none; None for as large as `memory` allows.
+        memory: bytes that this process should stay within; by default what it has plus
+            half of what is free.
+        ensemble: bool, the mean over the eight flips and quarter turns, at eight times the cost.
+
     Returns:
-        A function from a uint8 `(height, width, 3)` RGB picture to the restored one,
-        the same shape, clipped and rounded to 8 bit.
+        A `Restorer`.
 
     Raises:
-        InputError: if the file cannot be loaded.
+        InputError: if the file cannot be loaded, or the pooling cannot be had from it.
     """
     path = Path(path)
+    extra = path.parent if path.suffix == ".keras" else path / "assets.extra"
+    file = path if path.suffix == ".keras" else extra / "model.keras"
     try:
-        if path.suffix == ".keras":
-            network = keras.saving.load_model(path, compile=False)
-            run = tf.function(
-                lambda image: network(image, training=False),
-                input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)],
-            )
+        if file.exists():
+            network = keras.saving.load_model(file, compile=False)
         else:
-            saved = tf.saved_model.load(str(path))
-            serve = saved.signatures["serving_default"]
-            if list(serve.structured_outputs) != ["restored"]:
-                raise ValueError(f"its outputs are {list(serve.structured_outputs)}, not 'restored'")
-
-            def run(image, saved=saved):  # a signature alone does not keep its variables alive
-                return serve(image=image)["restored"]
-
+            network = _SavedModel(path)
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
+    if pooling != "auto":
+        if isinstance(network, _SavedModel):
+            raise InputError(f"{path} has its pooling built in: --pooling {pooling} needs the model.keras it came from")
+        if pooling == "local" and squeezes(network):
+            network = pool_within(network, POOLING_WINDOW * _training_crop(extra / "run.json"))
+        elif pooling == "global":
+            network = pool_within(network, None)
+    return Restorer(network, tile, memory, ensemble)
 
-    def restore(picture):
-        restored = run(tf.constant(picture[np.newaxis].astype(np.float32) / 255))[0]
-        return np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8)
 
-    return restore
+def _training_crop(run):
+    try:
+        return json.loads(run.read_text())["settings"]["crop"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--pooling local needs the training crop, which {run} should say, and does not") from error
+
+
+class _SavedModel:
+    """The signature of a SavedModel, called like a Keras model."""
+
+    name, layers = "", ()
+
+    def __init__(self, path):
+        self._saved = tf.saved_model.load(str(path))  # the signature alone does not keep its variables alive
+        self._serve = self._saved.signatures["serving_default"]
+        if list(self._serve.structured_outputs) != ["restored"]:
+            raise ValueError(f"its outputs are {list(self._serve.structured_outputs)}, not 'restored'")
+
+    def __call__(self, image, training=False):
+        return self._serve(image=image)["restored"]
+
+
+class Restorer:
+    """See `load_restorer`.
+
+    Attributes:
+        pooling: str for reports, such as "local (144 px)", "global", or "none" for a
+            network without squeeze-and-excitation.
+    """
+
+    def __init__(self, network, tile=None, memory=None, ensemble=False):
+        squeezing = squeezes(network)
+        if not squeezing:
+            self.pooling = "none"
+        else:
+            self.pooling = f"local ({squeezing[0].window} px)" if squeezing[0].window else "global"
+        if tile is not None and tile != 0 and tile < SMALLEST_TILE:
+            raise InputError(f"--tile must be 0 or at least {SMALLEST_TILE}, not {tile}")
+        self._tile = None if tile is None else -(-tile // CELL) * CELL
+        self._bytes_per_pixel = restoring_bytes_per_pixel(network)
+        used = psutil.Process().memory_info().rss
+        self._memory = (free_memory() / 2 if memory is None else max(0, memory - used)) - 0.1e9
+        self._turns = list(itertools.product((False, True), repeat=3)) if ensemble else [(False, False, False)]
+
+        picture = tf.TensorSpec((None, None, None, 3), tf.float32)
+        self._run = tf.function(lambda image: network(image, training=False), input_signature=[picture])
+        self._squeezes = [(layer.window, layer.output.shape[-1]) for layer in squeezing]
+        if squeezing:
+            # The network in two halves: the picture to the means of its cells, and picture and means to the result.
+            halves = pool_within(network, CELL)
+            cells = [layer.output for layer in squeezes(halves)]
+            measure = keras.Model(halves.input, cells)
+            finish = keras.Model([halves.input, *cells], halves.output)
+            self._measure = tf.function(lambda image: measure(image, training=False), input_signature=[picture])
+            means = [tf.TensorSpec((None, None, None, channels), tf.float32) for _, channels in self._squeezes]
+            self._finish = tf.function(
+                lambda image, means: finish([image, *means], training=False), input_signature=[picture, means]
+            )
+
+    def __call__(self, picture, progress=False):
+        """Restores a picture.
+
+        Args:
+            picture: uint8 or uint16 `(height, width, 3)` RGB.
+            progress: bool, a bar over the tiles, if there are several.
+
+        Returns:
+            The same type and shape, clipped and rounded.
+        """
+        height, width, _ = picture.shape
+        tile = self.tile_for(height, width, picture.itemsize)
+        largest = np.iinfo(picture.dtype).max
+        several = tile is not None
+        total = len(self._turns) * self._steps(height, width, tile) if several else len(self._turns)
+        with tqdm(total=total, desc="Tiles" if several else "Passes", leave=False, disable=not progress) as bar:
+            if len(self._turns) == 1:
+                restored = np.empty(picture.shape, picture.dtype)
+                for top, band in self._bands(picture, tile, bar.update):
+                    restored[top : top + len(band)] = _to_integers(band, largest)
+                return restored
+            total = np.zeros(picture.shape, np.float32)
+            for turn in self._turns:
+                # A view: what is added to it lands in the upright picture.
+                turned = _turned(total, turn)
+                for top, band in self._bands(_turned(picture, turn), tile, bar.update):
+                    turned[top : top + len(band)] += band
+            return _to_integers(total / len(self._turns), largest)
+
+    def tile_for(self, height, width, itemsize=1):
+        """The side of the tiles that a picture is restored in, None for the whole at once.
+
+        Args:
+            height, width: int.
+            itemsize: bytes per sample of the picture.
+        """
+        if self._tile is not None:
+            return self._tile if 0 < self._tile < max(height, width) else None
+        pixels = height * width
+        # The picture, the result, and for squeeze-and-excitation the means of all cells and their windows.
+        cells = pixels / CELL**2 * 4 * 1.5 * sum(channels for _, channels in self._squeezes)
+        budget = self._memory - 2 * 3 * itemsize * pixels - (12 * pixels if len(self._turns) > 1 else 0)
+        if pixels * self._bytes_per_pixel <= budget:
+            return None
+        side = int((max(0, budget - cells) / self._bytes_per_pixel) ** 0.5) // CELL * CELL
+        side = max(side, SMALLEST_CHOSEN)
+        return side if side < max(height, width) else None
+
+    def _steps(self, height, width, tile):
+        count = len(spans(height, tile)) * len(spans(width, tile))
+        return count * (2 if self._squeezes else 1)
+
+    def _bands(self, picture, tile, done):
+        """Yields (top row, float32 rows across the picture) from top to bottom; without tiles, all at once."""
+        if tile is None:
+            yield 0, self._run(_to_floats(picture))[0].numpy()
+            done()
+            return
+        height, width, _ = picture.shape
+        rows, columns = spans(height, tile), spans(width, tile)
+        means = self._means(picture, rows, columns, done) if self._squeezes else None
+        begun = np.zeros((0, width, 3), np.float32)
+        for (top, bottom), fade_rows, (end, _) in zip(rows, tapers(rows), [*rows[1:], (height, height)]):
+            band = np.zeros((bottom - top, width, 3), np.float32)
+            band[: len(begun)] = begun  # what the tiles above left here
+            for (left, right), fade_columns in zip(columns, tapers(columns)):
+                image = _to_floats(picture[top:bottom, left:right])
+                if means is None:
+                    restored = self._run(image)
+                else:
+                    restored = self._finish(image, [_part(some, top, bottom, left, right) for some in means])
+                weights = fade_rows[:, np.newaxis, np.newaxis] * fade_columns[:, np.newaxis]
+                band[:, left:right] += restored[0].numpy() * weights
+                done()
+            yield top, band[: end - top]
+            begun = band[end - top :]
+
+    def _means(self, picture, rows, columns, done):
+        """What each `Squeeze` would put out for the whole picture."""
+        grid = [-(-side // CELL) for side in picture.shape[:2]]
+        found = [np.empty((1, *grid, channels), np.float32) for _, channels in self._squeezes]
+        for (top, bottom), upper, lower in zip(rows, *_seams(rows)):
+            for (left, right), first, last in zip(columns, *_seams(columns)):
+                cells = self._measure(_to_floats(picture[top:bottom, left:right]))
+                for whole, part in zip(found, cells):
+                    inside = part[
+                        :, upper - top // CELL : lower - top // CELL, first - left // CELL : last - left // CELL
+                    ]
+                    whole[:, upper:lower, first:last] = inside
+                done()
+        for number, (window, _) in enumerate(self._squeezes):
+            # The padded picture consists of whole cells, so their mean is its mean.
+            count = max(grid) if window is None else window // CELL
+            found[number] = np.asarray(window_means(found[number], count))
+        return found
+
+
+def spans(length, tile):
+    """Where tiles begin and end along a side.
+
+    Args:
+        length: of the side in pixels.
+        tile: of the tiles, a multiple of 16.
+
+    Returns:
+        List of (begin, end): every begin a multiple of 16, the last end `length`. Tiles
+        overlap by twice the margin and the taper, or by a third of small tiles, which
+        leaves them a margin of less than the receptive field.
+    """
+    if length <= tile:
+        return [(0, length)]
+    overlap = min(2 * MARGIN + TAPER, tile // 3)
+    last = -(-(length - tile) // CELL) * CELL
+    steps = -(-last // ((tile - overlap) // CELL * CELL))
+    begins = [step * last // steps // CELL * CELL for step in range(steps + 1)]
+    return [(begin, min(begin + tile, length)) for begin in begins]
+
+
+def tapers(tiles):
+    """The weight of each tile at each of its pixels along a side: where tiles overlap, weights add up to 1.
+
+    One tile fades into the next over `TAPER` pixels in the middle of their overlap.
+
+    Args:
+        tiles: list of (begin, end), see `spans`.
+
+    Returns:
+        List of float32 arrays.
+    """
+    weights = [np.ones(end - begin, np.float32) for begin, end in tiles]
+    for number in range(1, len(tiles)):
+        (before, end), (begin, _) = tiles[number - 1], tiles[number]
+        ramp = np.clip((np.arange(begin, end) + 0.5 - (begin + end) / 2) / TAPER + 0.5, 0, 1).astype(np.float32)
+        weights[number][: end - begin] *= ramp
+        weights[number - 1][begin - before :] *= 1 - ramp
+    return weights
+
+
+def _seams(tiles):
+    """The cells along a side that are taken from each tile: (first of each, end of each)."""
+    middles = [(begin + end) // 2 // CELL for (_, end), (begin, _) in itertools.pairwise(tiles)]
+    return [0, *middles], [*middles, -(-tiles[-1][1] // CELL)]
+
+
+def _part(means, top, bottom, left, right):
+    return means[:, top // CELL : -(-bottom // CELL), left // CELL : -(-right // CELL)]
+
+
+def _turned(picture, turn):
+    """A view of a picture, flipped and transposed."""
+    upside_down, mirrored, transposed = turn
+    picture = picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+    return picture.transpose(1, 0, 2) if transposed else picture
+
+
+def _to_floats(picture):
+    return tf.constant(picture[np.newaxis].astype(np.float32) / np.float32(np.iinfo(picture.dtype).max))
+
+
+def _to_integers(picture, largest):
+    kind = np.uint8 if largest == 255 else np.uint16
+    return np.round(np.clip(picture, 0, 1) * largest).astype(kind)

@@ -34,12 +34,13 @@ from unet_deblur_tf.data.store import InMemory, choose_cache, open_store
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.losses import mixture
-from unet_deblur_tf.models import build
+from unet_deblur_tf.models import build, pool_within, squeezes
 from unet_deblur_tf.recipes import LOSSES
-from unet_deblur_tf.restoration import load_restorer
+from unet_deblur_tf.restoration import POOLING_WINDOW, Restorer, load_restorer
 
 VALIDATION_LIMIT = 32  # pictures scored after each epoch, evenly spaced
 CROPS_WITHOUT_CACHE = 12  # windows out of each decoded picture, where decoding is what takes the time
+POOLING_LIMIT = 16  # validation pictures on which pooling is chosen
 TEST_LIMIT = 100  # pictures scored at the end; evaluate.py takes them all
 
 
@@ -69,7 +70,7 @@ class Settings:
     crops_per_picture: int | None = None
 
 
-def train(output, cache_dir=None, data_dir=None, cache="auto", fresh=False, **settings):
+def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", fresh=False, **settings):
     """Trains, exports and scores one network, or goes on where the same run was interrupted.
 
     Args:
@@ -77,6 +78,7 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", fresh=False, **se
         cache_dir: where synthesised and decoded pairs are kept.
         data_dir: for the data "gopro", the folder of TFDS.
         cache: one of `store.CACHES`, or "auto".
+        pooling: of squeeze-and-excitation in what is exported, see `choose_pooling`.
         fresh: bool, forget an interrupted run instead of going on with it.
         settings: the fields of `Settings`.
 
@@ -150,7 +152,8 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", fresh=False, **se
         raise InputError(f"Training diverged at a learning rate of {settings.learning_rate}: try a smaller one")
 
     model = keras.saving.load_model(work / "best.keras", compile=False)
-    folder, summary = publish(model, settings, base, work, pairs["test"])
+    model, pooling = choose_pooling(model, settings.crop, pairs["val"], pooling)
+    folder, summary = publish(model, settings, base, work, pairs["test"], pooling)
     shutil.rmtree(work)
     return folder, summary
 
@@ -311,7 +314,34 @@ def best_so_far(history, epochs_done):
     return max((value for value in values if math.isfinite(value)), default=-math.inf)
 
 
-def publish(model, settings, base, work, test_pairs):
+def choose_pooling(model, crop, val_pairs, wanted="auto"):
+    """Global or local pooling for squeeze-and-excitation: as asked for, or what scores higher on validation pictures.
+
+    Args:
+        model: `keras.Model`.
+        crop: side of the windows it was trained on.
+        val_pairs: list of `Pair`, scored at full size.
+        wanted: one of `POOLINGS`.
+
+    Returns:
+        (the model with that pooling, what to record of it).
+    """
+    if not squeezes(model):
+        return model, None
+    models = {"global": model, "local": pool_within(model, POOLING_WINDOW * crop)}
+    if wanted != "auto":
+        return models[wanted], {"exported": Restorer(models[wanted]).pooling}
+    psnr = {}
+    for name, candidate in models.items():
+        scores = evaluation.score(Restorer(candidate), spread(val_pairs, POOLING_LIMIT), progress=False)
+        psnr[name] = evaluation.summarise(scores)["restored"]["psnr"]
+    best = max(psnr, key=psnr.get)  # global, if they are equal
+    exported = Restorer(models[best]).pooling
+    print("Pooling: " + ", ".join(f"{name} {value:.3f} dB" for name, value in psnr.items()) + f"; exported: {exported}")
+    return models[best], {"exported": exported, "validation_psnr": psnr}
+
+
+def publish(model, settings, base, work, test_pairs, pooling=None):
     """Scores and exports the network; puts the run's files inside the new version and beside it."""
     model.save(work / "model.keras")
     restore = load_restorer(work / "model.keras")
@@ -324,6 +354,7 @@ def publish(model, settings, base, work, test_pairs):
         "epochs_completed": len(epochs),
         "best_epoch": max(epochs, key=lambda row: row["val_psnr"])["epoch"],
         "settings": dataclasses.asdict(settings),
+        "pooling": pooling,
         "parameters": model.count_params(),
         "score": {"split": "test", "protocol": "full", **summary},
         "versions": {

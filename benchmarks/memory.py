@@ -1,0 +1,76 @@
+"""Peak memory of restoring, in bytes per pixel of the picture: what `unet_deblur_tf/memory.py` plans tiles with.
+
+python benchmarks/memory.py [--variant unet]
+
+Each row is the slope between a picture of 0.26 and one of 1.05 million pixels, each in a process of its own,
+beyond what the process had after loading.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from unet_deblur_tf import cli
+from unet_deblur_tf.variants import VARIANTS
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+SIDES = (512, 1024)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", choices=VARIANTS, nargs="*", default=list(VARIANTS))
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # in its own process: variant,precision,side
+    return parser.parse_args()
+
+
+def memory(key):
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+
+
+def peak(variant, precision, side):
+    """Bytes that restoring one picture adds to what the process has."""
+    import keras
+    import numpy as np
+
+    from unet_deblur_tf.models import build
+    from unet_deblur_tf.restoration import Restorer
+
+    keras.config.set_dtype_policy(precision)
+    restore = Restorer(build(variant), tile=0)
+    restore(np.zeros((64, 64, 3), np.uint8))
+    before = memory("VmRSS")
+    for _ in range(2):
+        restore(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
+    return memory("VmHWM") - before
+
+
+def main(arguments):
+    if arguments.one:
+        variant, precision, side = arguments.one.split(",")
+        cli.quiet_tensorflow()
+        print(json.dumps(peak(variant, precision, int(side))))
+        return
+    print(f"{'bytes per pixel':20}" + "".join(f"{precision:>16}" for precision in PRECISIONS))
+    for variant in arguments.variant:
+        row = []
+        for precision in PRECISIONS:
+            small, large = (
+                json.loads(
+                    subprocess.run(
+                        [sys.executable, __file__, "--one", f"{variant},{precision},{side}"],
+                        capture_output=True, text=True, check=True,
+                    ).stdout.splitlines()[-1]
+                )
+                for side in SIDES
+            )  # fmt: skip
+            row.append((large - small) / (SIDES[1] ** 2 - SIDES[0] ** 2))
+        print(f"{variant:20}" + "".join(f"{value:16.0f}" for value in row), flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main, parse_arguments())

@@ -1,0 +1,379 @@
+"""deblur.py on photos as people have them. The network inverts colours, exactly, so what comes out is known."""
+
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms, ImageDraw
+
+from unet_deblur_tf import photos
+from unet_deblur_tf.deblurring import deblur
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.photos import ORIENTATION, read_photo
+
+SCRIPT = Path(__file__).parents[1] / "deblur.py"
+RNG = np.random.default_rng(11)
+COLOUR = RNG.integers(0, 256, (24, 36, 3), np.uint8)
+DEEP = RNG.integers(0, 65536, (24, 36, 3), np.uint16)
+ALPHA = RNG.integers(0, 256, (24, 36), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A network that puts out 1 - input."""
+    path = tmp_path_factory.mktemp("model") / "inverter.keras"
+    keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(-1.0, 1.0)]).save(path)
+    return path
+
+
+@pytest.fixture
+def restored(model, tmp_path):
+    """Saves a picture, restores it and gives the path of the result."""
+
+    def restore(name, save, **options):
+        source = tmp_path / "in" / name
+        source.parent.mkdir(exist_ok=True)
+        save(source)
+        before = source.read_bytes()
+        outcome = deblur(source, model, tmp_path / "out", progress=False, **options)
+        assert not outcome.failed
+        assert source.read_bytes() == before
+        return outcome.written[source]
+
+    return restore
+
+
+def pillow(picture, **options):
+    return lambda path: picture.save(path, **options)
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".TIFF"])
+def test_lossless_formats(restored, suffix):
+    path = restored(f"photo{suffix}", pillow(Image.fromarray(COLOUR)))
+    assert path.name == f"photo{suffix}"
+    np.testing.assert_array_equal(pixels(path), 255 - COLOUR)
+
+
+def test_lossless_webp_stays_lossless(restored):
+    path = restored("photo.webp", pillow(Image.fromarray(COLOUR), lossless=True))
+    np.testing.assert_array_equal(pixels(path), 255 - COLOUR)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_quality(restored, suffix):
+    smooth = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
+    size = {
+        quality: restored(f"{quality}{suffix}", pillow(Image.fromarray(smooth), quality=100), quality=quality)
+        for quality in (20, 95)
+    }
+    assert size[20].stat().st_size < size[95].stat().st_size
+    assert np.abs(pixels(size[95]).astype(int) - (255 - smooth)).mean() < 3
+
+
+def test_heic(restored):
+    pytest.importorskip("pillow_heif")
+    smooth = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
+    path = restored("photo.heic", pillow(Image.fromarray(smooth), quality=100))
+    with Image.open(path) as picture:
+        assert picture.format == "HEIF"
+        assert np.abs(np.asarray(picture).astype(int) - (255 - smooth)).mean() < 5
+
+
+def test_grey_stays_grey(restored):
+    path = restored("photo.png", pillow(Image.fromarray(COLOUR[..., 0])))
+    np.testing.assert_array_equal(pixels(path), 255 - COLOUR[..., 0])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_alpha_is_kept(restored, mode, suffix):
+    picture = Image.fromarray(np.dstack([COLOUR, ALPHA])).convert(mode)
+    colours = np.asarray(picture)[..., :-1]
+    result = pixels(restored(f"photo{suffix}", pillow(picture)))
+    np.testing.assert_array_equal(result[..., -1], ALPHA)
+    np.testing.assert_array_equal(result[..., :-1], 255 - colours)
+
+
+def test_palettes(restored):
+    picture = Image.fromarray(COLOUR).quantize(16)
+    colours = np.asarray(picture.convert("RGB"))
+    np.testing.assert_array_equal(pixels(restored("plain.png", pillow(picture))), 255 - colours)
+    picture.info["transparency"] = 3
+    result = pixels(restored("transparent.png", pillow(picture, transparency=3)))
+    np.testing.assert_array_equal(result[..., 3], np.where(np.asarray(picture) == 3, 0, 255))
+    path = restored("moving.gif", pillow(picture, save_all=True, append_images=[picture.rotate(180)]))
+    assert path.name == "moving.png"
+
+
+def test_black_and_white(restored):
+    picture = Image.fromarray(ALPHA > 100)
+    np.testing.assert_array_equal(pixels(restored("photo.png", pillow(picture))), np.where(ALPHA > 100, 0, 255))
+
+
+def test_cmyk(restored):
+    smooth = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
+    picture = Image.fromarray(smooth).convert("CMYK")
+    path = restored("photo.jpg", pillow(picture, quality=100, subsampling=0))
+    with Image.open(path) as result:
+        assert result.mode == "RGB"
+        assert np.abs(np.asarray(result).astype(int) - (255 - smooth)).mean() < 4
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("kind", ["colour", "alpha", "grey"])
+def test_sixteen_bits_stay_sixteen_bits(restored, suffix, kind):
+    content = {"colour": DEEP, "alpha": np.dstack([DEEP, DEEP[..., 1]]), "grey": DEEP[..., 0]}[kind]
+    if suffix == ".png":
+        order = {"colour": [2, 1, 0], "alpha": [2, 1, 0, 3]}.get(kind)
+        path = restored(
+            "photo.png", lambda path: cv2.imwrite(str(path), content if order is None else content[..., order])
+        )
+        result = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        result = result if order is None else result[..., order]
+    else:
+        path = restored("photo.tif", lambda path: tifffile.imwrite(path, content))
+        result = tifffile.imread(path)
+    assert result.dtype == np.uint16
+    expected = 65535 - content
+    if kind == "alpha":
+        expected[..., 3] = content[..., 3]
+    assert np.abs(result.astype(int) - expected).max() <= 1  # float32 has 24 bits
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_honoured(restored, orientation, deep, tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    upright = {
+        1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
+        5: lambda p: p.transpose(1, 0, 2), 6: lambda p: np.rot90(p, -1), 7: lambda p: p[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda p: np.rot90(p),
+    }[orientation]  # fmt: skip
+    if deep:
+
+        def save(path):
+            cv2.imwrite(str(path), DEEP[..., ::-1])
+            path.write_bytes(photos._with_metadata(path.read_bytes(), {"exif": exif.tobytes()}))
+
+        result = cv2.imread(str(restored("photo.png", save)), cv2.IMREAD_UNCHANGED)[..., ::-1]
+        np.testing.assert_allclose(result, 65535 - upright(DEEP), atol=1)
+    else:
+        path = restored("photo.png", pillow(Image.fromarray(COLOUR), exif=exif))
+        np.testing.assert_array_equal(pixels(path), 255 - upright(COLOUR))
+        assert ORIENTATION not in Image.open(path).getexif()
+
+
+@pytest.mark.parametrize("name", ["8.png", "8.jpg", "8.webp", "8.tif", "16.png"])
+def test_exif_and_colour_profile_are_kept(restored, name):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010F], exif[ORIENTATION] = "A camera maker", 6
+
+    def save(path):
+        if name.startswith("16"):
+            cv2.imwrite(str(path), DEEP)
+            metadata = {"exif": exif.tobytes(), "icc_profile": profile}
+            path.write_bytes(photos._with_metadata(path.read_bytes(), metadata))
+        else:
+            Image.fromarray(COLOUR).save(path, exif=exif, icc_profile=profile)
+
+    with Image.open(restored(name, save)) as picture:
+        assert picture.size == (24, 36)  # upright
+        assert picture.getexif()[0x010F] == "A camera maker"
+        assert picture.info["icc_profile"] == profile
+
+
+def bomb(path):
+    """A PNG file of a few bytes that says it has 20,000 x 20,000 pixels."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))
+    return path
+
+
+def test_bombs_are_refused(tmp_path):
+    path = bomb(tmp_path / "bomb.png")
+    with pytest.raises(InputError, match=r"bomb\.png has more than 89,478,485 pixels: --allow-large"):
+        read_photo(path)
+
+
+def test_large_pictures_on_request(tmp_path, monkeypatch):
+    path = tmp_path / "large.png"
+    Image.fromarray(COLOUR).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800)
+    with pytest.raises(InputError, match="more than 800 pixels"):
+        read_photo(path)
+    np.testing.assert_array_equal(read_photo(path, allow_large=True).pixels, COLOUR)
+    assert Image.MAX_IMAGE_PIXELS == 800
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_unsupported_kinds_of_pixels_are_named(tmp_path, mode):
+    path = tmp_path / "photo.tif"
+    Image.fromarray(COLOUR[..., 0]).convert(mode).save(path)
+    with pytest.raises(InputError, match=rf"photo\.tif cannot be read .* not supported \({mode}\)"):
+        read_photo(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as people have them: good, bad, hidden, below."""
+    root = tmp_path / "holiday"
+    (root / "day 2").mkdir(parents=True)
+    for name in ("a.jpg", "b.png", "day 2/c.png"):
+        Image.fromarray(COLOUR).save(root / name)
+    (root / "text.png").write_text("no picture")
+    (root / "short.jpg").write_bytes((root / "a.jpg").read_bytes()[:400])
+    (root / "notes.txt").write_text("bread, milk")
+    (root / ".hidden.png").write_bytes((root / "b.png").read_bytes())
+    return root
+
+
+def run(*arguments, cwd):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_command_goes_on_after_bad_files_and_names_them(folder, model, tmp_path):
+    done = run("holiday", "gone.png", "--recursive", "--compare", "--model", model, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    made = sorted(str(path.relative_to(tmp_path / "restored")) for path in (tmp_path / "restored").rglob("*.*"))
+    assert made == ["a.jpg", "a_compare.png", "b.png", "b_compare.png", "day 2/c.png", "day 2/c_compare.png"]
+    assert "3 restored in restored/" in done.stdout
+    failures = done.stderr[done.stderr.index("3 could not be restored") :]
+    for part in (
+        "holiday/text.png cannot be read",
+        "holiday/short.jpg cannot be read",
+        "gone.png: there is no such file",
+    ):
+        assert part in failures
+    comparison = Image.open(tmp_path / "restored/b_compare.png")
+    assert comparison.width > 2 * 320
+
+
+def test_results_are_not_replaced_unless_asked(folder, model, tmp_path):
+    arguments = dict(model=model, output=tmp_path / "out", progress=False)
+    deblur(folder / "b.png", **arguments)
+    (tmp_path / "out/b.png").write_text("edited since")
+    outcome = deblur(folder / "b.png", **arguments)
+    assert outcome == ({}, {folder / "b.png": tmp_path / "out/b.png"}, {})
+    assert (tmp_path / "out/b.png").read_text() == "edited since"
+    assert deblur(folder / "b.png", overwrite=True, **arguments).written
+    np.testing.assert_array_equal(pixels(tmp_path / "out/b.png"), 255 - COLOUR)
+
+
+def test_originals_are_never_replaced(folder, model):
+    before = (folder / "b.png").read_bytes()
+    outcome = deblur(folder / "b.png", model, folder, overwrite=True, progress=False)
+    assert "would replace an original" in outcome.failed[folder / "b.png"]
+    assert (folder / "b.png").read_bytes() == before
+
+
+def test_two_inputs_of_one_name(folder, model, tmp_path):
+    shutil.copy(folder / "b.png", folder / "day 2/b.png")
+    outcome = deblur([folder / "b.png", folder / "day 2/b.png"], model, tmp_path / "out", progress=False)
+    assert list(outcome.written) == [folder / "b.png"]
+    assert "already that of" in outcome.failed[folder / "day 2/b.png"]
+
+
+def test_patterns_and_folders(folder, model, tmp_path):
+    found = deblur(str(folder / "**/*.png"), model, tmp_path / "out", progress=False)
+    assert {path.name for path in found.written} == {"b.png", "c.png"}
+    found = deblur(folder, model, tmp_path / "flat", progress=False)
+    assert {path.name for path in found.written} == {"a.jpg", "b.png"}
+
+
+def test_nothing_to_restore(model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = run("empty", "--model", model, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("deblur.py: error: No pictures in")
+
+
+def test_no_model(folder, tmp_path):
+    done = run(folder / "b.png", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "No model under saved_models/. Train one" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written(folder, model, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match="Cannot write to"):
+        deblur(folder / "b.png", model, tmp_path / "out", progress=False)
+
+
+def test_a_format_that_cannot_hold_it(model, tmp_path, monkeypatch):
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    monkeypatch.setattr(
+        photos, "_write_8_bit", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    outcome = deblur(tmp_path / "a.png", model, tmp_path / "out", progress=False)
+    assert "No space left on device" in outcome.failed[tmp_path / "a.png"]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def moving(path, rotation=0, sound=True):
+    """Ten frames in which a square moves, with a tone."""
+    import av
+
+    with av.open(str(path), "w") as file:
+        pictures = file.add_stream("libx264", rate=10, options={"crf": "1"})
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        tones = file.add_stream("aac", rate=44100) if sound else None
+        for number in range(10):
+            picture = Image.new("RGB", (96, 64), "gray")
+            ImageDraw.Draw(picture).rectangle([8 * number, 20, 8 * number + 20, 40], fill="white")
+            file.mux(pictures.encode(av.VideoFrame.from_image(picture)))
+        file.mux(pictures.encode())
+        if sound:
+            wave = np.sin(np.arange(44100) * 0.05, dtype=np.float32)[np.newaxis]
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            frame.rate = 44100
+            file.mux(tones.encode(frame))
+            file.mux(tones.encode())
+    return path
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_video_frame_by_frame_with_its_sound(model, tmp_path, sound):
+    av = pytest.importorskip("av")
+    source = moving(tmp_path / "film.mp4", sound=sound)
+    outcome = deblur(source, model, tmp_path / "out", progress=False)
+    assert not outcome.failed
+    with av.open(str(source)) as before, av.open(str(outcome.written[source])) as after:
+        assert len(after.streams.audio) == len(before.streams.audio) == sound
+        given, made = (list(file.decode(video=0)) for file in (before, after))
+    assert len(made) == len(given) == 10
+    assert [frame.time for frame in made] == [frame.time for frame in given]
+    for frame, result in zip(given, made):
+        difference = 255 - frame.to_ndarray(format="rgb24").astype(int) - result.to_ndarray(format="rgb24")
+        assert np.abs(difference).mean() < 4
+    if sound:
+        with av.open(str(source)) as before, av.open(str(outcome.written[source])) as after:
+            packets = [[bytes(p) for p in file.demux(audio=0) if p.size] for file in (before, after)]
+        assert packets[0] == packets[1]
+
+
+def test_a_file_that_is_no_video(model, tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    outcome = deblur(tmp_path / "film.mp4", model, tmp_path / "out", progress=False)
+    assert "film.mp4 cannot be restored as a video" in outcome.failed[tmp_path / "film.mp4"]
+    assert list((tmp_path / "out").iterdir()) == []

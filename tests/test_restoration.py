@@ -1,0 +1,193 @@
+"""Restoring pictures of any size: tiles that change nothing, pooling, the ensemble, and what is planned for memory."""
+
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from unet_deblur_tf import restoration
+from unet_deblur_tf.data.scenes import scene
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.memory import RESTORING_BYTES, restoring_bytes_per_pixel
+from unet_deblur_tf.models import build, pool_within, receptive_radius, squeezes
+from unet_deblur_tf.restoration import MARGIN, TAPER, Restorer, load_restorer, spans, tapers
+from unet_deblur_tf.variants import VARIANTS
+
+ATTENTIVE = [name for name, arguments in VARIANTS.items() if arguments.get("attention")]
+
+
+def lively(variant, **overrides):
+    """A network whose output is far from its input, as a fresh one's is not."""
+    network = build(variant, **overrides)
+    layer = network.get_layer("out_conv")
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.normal(0, 0.05, weight.shape) for weight in layer.get_weights()])
+    return network
+
+
+def strip(height, width):
+    """A scene in 16 bits, so that differences of 1e-4 show."""
+    return np.round(scene(np.random.default_rng(5), height, width) * 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize("length", [1, 255, 256, 257, 1000, 1056, 1057, 1500, 8001])
+@pytest.mark.parametrize("tile", [128, 256, 512, 1056, 2048])
+def test_tiles_cover_the_picture(length, tile):
+    found = spans(length, tile)
+    assert found[0][0] == 0
+    assert found[-1][1] == length
+    total = np.zeros(length)
+    for (begin, end), weights in zip(found, tapers(found)):
+        assert begin % 16 == 0
+        assert end - begin <= tile
+        total[begin:end] += weights
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    for (_, end), (begin, _) in itertools.pairwise(found):
+        assert end - begin >= min(2 * MARGIN + TAPER, tile // 3)
+
+
+def test_large_tiles_are_used_only_beyond_the_receptive_field():
+    found = spans(5000, 1056)
+    for number, ((begin, end), weights) in enumerate(zip(found, tapers(found))):
+        used = np.flatnonzero(weights) + begin
+        assert number == 0 or used[0] >= begin + MARGIN
+        assert number == len(found) - 1 or used[-1] < end - MARGIN
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in ATTENTIVE])
+def test_the_receptive_radius_is_an_upper_bound(variant):
+    network = lively(variant, norm="none")
+    picture = np.random.default_rng(0).random((1, 32, 800, 3), dtype=np.float32)
+    changed = picture.copy()
+    changed[:, :, 400:402] = 1 - changed[:, :, 400:402]
+    difference = np.abs(np.asarray(network(changed)) - np.asarray(network(picture))).max(axis=(0, 1, 3))
+    reached = np.flatnonzero(difference > 0)
+    assert 400 - receptive_radius() <= reached[0]
+    assert reached[-1] <= 401 + receptive_radius()
+    # Nor is it far too large, which would cost time.
+    assert reached[-1] - reached[0] > receptive_radius()
+
+
+@pytest.mark.parametrize("shape", [(48, 1500), (1483, 40)])
+@pytest.mark.parametrize("window", [None, 96])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_tiles_equal_the_whole_picture(variant, window, shape):
+    network = lively(variant)
+    if window:
+        if variant not in ATTENTIVE:
+            pytest.skip("nothing is pooled")
+        network = pool_within(network, window)
+    picture = strip(*shape)
+    whole = Restorer(network, tile=0)(picture).astype(int)
+    tiled = Restorer(network, tile=1056)(picture).astype(int)
+    assert np.abs(whole - picture).mean() > 300
+    assert np.abs(whole - tiled).max() <= 65535 * 1e-4
+
+
+def test_small_tiles_leave_a_network_that_does_nothing_exact():
+    picture = strip(300, 333)
+    restored = Restorer(build("unet"), tile=128)(picture)
+    np.testing.assert_array_equal(restored, picture)
+
+
+@pytest.mark.parametrize("variant", ATTENTIVE)
+def test_a_window_over_the_whole_picture_is_global_pooling(variant):
+    network = lively(variant)
+    picture = strip(100, 130)
+    globally = Restorer(network)(picture).astype(int)
+    np.testing.assert_allclose(Restorer(pool_within(network, 144))(picture), globally, atol=2)
+    assert np.abs(Restorer(pool_within(network, 32))(picture) - globally).max() > 20
+
+
+@pytest.mark.parametrize("variant", ATTENTIVE)
+def test_pooling_shares_weights_and_survives_saving(variant, tmp_path):
+    network = lively(variant)
+    local = pool_within(network, 90)
+    assert local.name == variant
+    assert [layer.window for layer in squeezes(local)] == [96] * 4
+    assert [layer.window for layer in squeezes(network)] == [None] * 4
+    assert local.count_params() == network.count_params()
+    assert {id(weight) for weight in local.weights} == {id(weight) for weight in network.weights}
+    local.save(tmp_path / "model.keras")
+    restore = load_restorer(tmp_path / "model.keras")
+    assert restore.pooling == "local (96 px)"
+    picture = strip(64, 200)
+    np.testing.assert_array_equal(restore(picture), Restorer(local)(picture))
+    np.testing.assert_array_equal(
+        load_restorer(tmp_path / "model.keras", "global")(picture), Restorer(network)(picture)
+    )
+
+
+def test_local_pooling_takes_its_window_from_the_training_crop(tmp_path):
+    build("concat_se").save(tmp_path / "model.keras")
+    with pytest.raises(InputError, match=r"needs the training crop, which .*run\.json should say"):
+        load_restorer(tmp_path / "model.keras", "local")
+    (tmp_path / "run.json").write_text(json.dumps({"settings": {"crop": 100}}))
+    assert load_restorer(tmp_path / "model.keras", "local").pooling == "local (160 px)"
+
+
+def test_pooling_of_a_network_without_squeeze_and_excitation(tmp_path):
+    build("unet").save(tmp_path / "model.keras")
+    for pooling in restoration.POOLINGS:
+        assert load_restorer(tmp_path / "model.keras", pooling).pooling == "none"
+
+
+@pytest.mark.parametrize(("tile", "shape"), [(0, (80, 48)), (1056, (48, 1500))])
+def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
+    network = lively("concat_se")
+    picture = strip(*shape) // 4 + 20_000  # far from what would be clipped
+    alone = Restorer(network, tile=0)
+    expected = np.zeros(picture.shape)
+    for turns in range(4):
+        for mirrored in (False, True):
+            turned = np.rot90(picture, turns)
+            turned = turned[:, ::-1] if mirrored else turned
+            restored = alone(np.ascontiguousarray(turned)).astype(float)
+            assert 0 < restored.min() < restored.max() < 65535
+            expected += np.rot90(restored[:, ::-1] if mirrored else restored, -turns) / 8
+    restored = Restorer(network, tile=tile, ensemble=True)(picture)
+    np.testing.assert_allclose(restored, expected, atol=3)
+    assert np.abs(restored.astype(int) - alone(picture)).max() > 100
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_type_stays_and_values_are_rounded(dtype):
+    largest = np.iinfo(dtype).max
+    network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(-1.2, 1.1)])
+    picture = np.random.default_rng(0).integers(0, largest, (20, 30, 3), dtype, endpoint=True)
+    restored = Restorer(network)(picture)
+    assert restored.dtype == dtype
+    expected = np.clip(np.float32(1.1) - np.float32(1.2) * (picture / np.float32(largest)), 0, 1) * largest
+    assert np.abs(restored - expected).max() < 0.51
+
+
+def test_tiles_are_as_large_as_memory_allows(monkeypatch):
+    monkeypatch.setattr(restoration, "restoring_bytes_per_pixel", lambda network: 1000)
+    restore = Restorer(build("unet"))
+    for budget, tile in ((1e9, None), (0.5e9, 704), (1e7, 256)):
+        restore._memory = budget + 2 * 3 * 1000 * 900
+        assert restore.tile_for(1000, 900) == tile
+    assert Restorer(build("unet"), tile=0).tile_for(100_000, 100_000) is None
+    assert Restorer(build("unet"), tile=500).tile_for(1000, 900) == 512
+    assert Restorer(build("unet"), tile=500).tile_for(500, 512) is None
+
+
+def test_a_memory_limit_leads_to_tiles():
+    assert Restorer(build("unet"), memory=1).tile_for(400, 400) == 256
+    assert Restorer(build("unet"), memory=1e15).tile_for(4000, 4000) is None
+
+
+def test_a_tile_that_is_too_small_is_named():
+    with pytest.raises(InputError, match="--tile must be 0 or at least 128, not 127"):
+        Restorer(build("unet"), tile=127)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_memory_is_known_for_every_variant(variant):
+    full, mixed = RESTORING_BYTES[variant]
+    assert restoring_bytes_per_pixel(build(variant)) == full
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    assert restoring_bytes_per_pixel(build(variant)) == mixed
+    assert restoring_bytes_per_pixel(keras.Sequential(name="foreign")) >= full

@@ -166,8 +166,8 @@ def test_the_type_stays_and_values_are_rounded(dtype):
 def test_tiles_are_as_large_as_memory_allows(monkeypatch):
     monkeypatch.setattr(restoration, "restoring_bytes_per_pixel", lambda network: 1000)
     restore = Restorer(build("unet"))
-    for budget, tile in ((1e9, None), (0.5e9, 704), (1e7, 256)):
-        restore._memory = budget + 2 * 3 * 1000 * 900
+    for budget, tile in ((1e9, None), (0.5e9, 688), (1e7, 256)):
+        restore._memory = budget + 4 * 3 * 1000 * 900
         assert restore.tile_for(1000, 900) == tile
     assert Restorer(build("unet"), tile=0).tile_for(100_000, 100_000) is None
     assert Restorer(build("unet"), tile=500).tile_for(1000, 900) == 512
@@ -191,3 +191,25 @@ def test_memory_is_known_for_every_variant(variant):
     keras.config.set_dtype_policy("mixed_bfloat16")
     assert restoring_bytes_per_pixel(build(variant)) == mixed
     assert restoring_bytes_per_pixel(keras.Sequential(name="foreign")) >= full
+
+
+def test_what_scores_higher_on_validation_pictures_is_exported(make_pairs, capsys):
+    from unet_deblur_tf.data.sources import load_pairs
+    from unet_deblur_tf.evaluation import score, summarise
+    from unet_deblur_tf.training import choose_pooling
+
+    pairs = load_pairs(make_pairs("{}/1.png", "{}/2.png"), "all")
+    network = lively("concat_se")
+    psnr = {
+        name: summarise(score(Restorer(pool_within(network, window)), pairs, progress=False))["restored"]["psnr"]
+        for name, window in (("global", None), ("local", 48))
+    }
+    best = max(psnr, key=psnr.get)
+    assert psnr["global"] != psnr["local"]
+    model, record = choose_pooling(network, 32, pairs)
+    assert record == {"exported": {"global": "global", "local": "local (48 px)"}[best], "validation_psnr": psnr}
+    assert squeezes(model)[0].window == {"global": None, "local": 48}[best]
+    for wanted, window in (("global", None), ("local", 48)):
+        assert squeezes(choose_pooling(network, 32, pairs, wanted)[0])[0].window == window
+    assert choose_pooling(build("unet"), 32, pairs)[1] is None
+    assert "exported" in capsys.readouterr().out

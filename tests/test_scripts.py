@@ -67,6 +67,9 @@ def test_training_leaves_everything_the_contract_names(trained):
     assert recorded["settings"]["variant"] == "concat_se"
     assert recorded["settings"]["seed"] == 0
     assert recorded["score"]["images"] == 3
+    assert set(recorded["pooling"]["validation_psnr"]) == {"global", "local"}
+    assert recorded["pooling"]["exported"] == load_restorer(base / "model.keras").pooling
+    assert "Cache: memory (decoded pictures take" in said
     assert recorded["versions"]["tensorflow"] == tf.__version__
     assert f"{recorded['score']['input']['psnr']:.2f}" in said
     assert "python evaluate.py --model saved_models/concat_se --data pairs --report reports/concat_se/1" in said

@@ -13,16 +13,19 @@ from PIL import Image
 from tensorflow.python.tools import saved_model_cli
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf.models import unet
+from unet_deblur_tf.models import pool_within, unet
 from unet_deblur_tf.serving import export, next_version, publish, versions
 from unet_deblur_tf.variants import VARIANTS
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=[*VARIANTS, "concat_se, local", "concat_reduce_se, local"])
 def exported(request, tmp_path_factory):
-    """(network, its SavedModel folder), for every variant at a small width."""
-    model = randomise(unet(**VARIANTS[request.param], widths=SMALL, name=request.param))
-    folder = tmp_path_factory.mktemp(request.param) / "1"
+    """(network, its SavedModel folder), for every variant at a small width, and with local pooling."""
+    variant, _, pooling = request.param.partition(", ")
+    model = randomise(unet(**VARIANTS[variant], widths=SMALL, name=variant))
+    if pooling:
+        model = pool_within(model, 32)
+    folder = tmp_path_factory.mktemp(variant) / "1"
     export(model, folder)
     return model, folder
 

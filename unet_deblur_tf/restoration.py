@@ -199,12 +199,14 @@ class Restorer:
         if self._tile is not None:
             return self._tile if 0 < self._tile < max(height, width) else None
         pixels = height * width
-        # The picture, the result, and for squeeze-and-excitation the means of all cells and their windows.
-        cells = pixels / CELL**2 * 4 * 1.5 * sum(channels for _, channels in self._squeezes)
-        budget = self._memory - 2 * 3 * itemsize * pixels - (12 * pixels if len(self._turns) > 1 else 0)
+        # The picture and the result, each twice while they are read and written; for tiles, two rows of them in float32
+        # across the picture, and with squeeze-and-excitation the means of all cells.
+        rows = 2 * 12 * 1024 * width
+        cells = pixels / CELL**2 * 4 * sum(channels for _, channels in self._squeezes)
+        budget = self._memory - 4 * 3 * itemsize * pixels - (12 * pixels if len(self._turns) > 1 else 0)
         if pixels * self._bytes_per_pixel <= budget:
             return None
-        side = int((max(0, budget - cells) / self._bytes_per_pixel) ** 0.5) // CELL * CELL
+        side = int((max(0, budget - cells - rows) / self._bytes_per_pixel) ** 0.5) // CELL * CELL
         side = max(side, SMALLEST_CHOSEN)
         return side if side < max(height, width) else None
 
@@ -250,10 +252,11 @@ class Restorer:
                     ]
                     whole[:, upper:lower, first:last] = inside
                 done()
-        for number, (window, _) in enumerate(self._squeezes):
+        for cells, (window, channels) in zip(found, self._squeezes):
             # The padded picture consists of whole cells, so their mean is its mean.
             count = max(grid) if window is None else window // CELL
-            found[number] = np.asarray(window_means(found[number], count))
+            for channel in range(0, channels, 16):  # some at a time, since it takes several times their memory
+                cells[..., channel : channel + 16] = window_means(cells[..., channel : channel + 16], count)
         return found
 
 

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -67,8 +68,18 @@ def test_lossless_formats(restored, suffix):
     np.testing.assert_array_equal(pixels(path), 255 - COLOUR)
 
 
+def some_exif(orientation=None):
+    exif = Image.Exif()
+    exif[0x010F] = "A camera maker"
+    exif[photos.EXIF_IFD] = {0x829A: 0.01}  # exposure time
+    exif[photos.GPS_IFD] = {1: "N"}
+    if orientation:
+        exif[ORIENTATION] = orientation
+    return exif
+
+
 def test_lossless_webp_stays_lossless(restored):
-    path = restored("photo.webp", pillow(Image.fromarray(COLOUR), lossless=True))
+    path = restored("photo.webp", pillow(Image.fromarray(COLOUR), lossless=True, exif=some_exif()))
     np.testing.assert_array_equal(pixels(path), 255 - COLOUR)
 
 
@@ -153,23 +164,26 @@ def test_sixteen_bits_stay_sixteen_bits(restored, suffix, kind):
     assert np.abs(result.astype(int) - expected).max() <= 1  # float32 has 24 bits
 
 
-@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("kind", ["8.png", "16.png", "16.tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_honoured(restored, orientation, deep, tmp_path):
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
+def test_orientation_is_honoured(restored, orientation, kind):
+    exif = some_exif(orientation)
     upright = {
         1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
         5: lambda p: p.transpose(1, 0, 2), 6: lambda p: np.rot90(p, -1), 7: lambda p: p[::-1, ::-1].transpose(1, 0, 2),
         8: lambda p: np.rot90(p),
     }[orientation]  # fmt: skip
-    if deep:
+    if kind != "8.png":
 
         def save(path):
+            if kind == "16.tif":
+                tag = (ORIENTATION, "H", 1, orientation, True)
+                tifffile.imwrite(path, DEEP, photometric="rgb", extratags=[tag])
+                return
             cv2.imwrite(str(path), DEEP[..., ::-1])
             path.write_bytes(photos._with_metadata(path.read_bytes(), {"exif": exif.tobytes()}))
 
-        result = cv2.imread(str(restored("photo.png", save)), cv2.IMREAD_UNCHANGED)[..., ::-1]
+        result = cv2.imread(str(restored(f"photo{kind[2:]}", save)), cv2.IMREAD_UNCHANGED)[..., ::-1]
         np.testing.assert_allclose(result, 65535 - upright(DEEP), atol=1)
     else:
         path = restored("photo.png", pillow(Image.fromarray(COLOUR), exif=exif))
@@ -180,8 +194,7 @@ def test_orientation_is_honoured(restored, orientation, deep, tmp_path):
 @pytest.mark.parametrize("name", ["8.png", "8.jpg", "8.webp", "8.tif", "16.png"])
 def test_exif_and_colour_profile_are_kept(restored, name):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    exif = Image.Exif()
-    exif[0x010F], exif[ORIENTATION] = "A camera maker", 6
+    exif = some_exif(orientation=6)
 
     def save(path):
         if name.startswith("16"):
@@ -189,11 +202,14 @@ def test_exif_and_colour_profile_are_kept(restored, name):
             metadata = {"exif": exif.tobytes(), "icc_profile": profile}
             path.write_bytes(photos._with_metadata(path.read_bytes(), metadata))
         else:
-            Image.fromarray(COLOUR).save(path, exif=exif, icc_profile=profile)
+            Image.fromarray(COLOUR).save(path, exif=exif.tobytes(), icc_profile=profile)
 
     with Image.open(restored(name, save)) as picture:
         assert picture.size == (24, 36)  # upright
-        assert picture.getexif()[0x010F] == "A camera maker"
+        found = picture.getexif()
+        assert found[0x010F] == "A camera maker"
+        assert float(found.get_ifd(photos.EXIF_IFD)[0x829A]) == 0.01
+        assert found.get_ifd(photos.GPS_IFD)[1] == "N"
         assert picture.info["icc_profile"] == profile
 
 
@@ -255,7 +271,8 @@ def test_the_command_goes_on_after_bad_files_and_names_them(folder, model, tmp_p
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     made = sorted(str(path.relative_to(tmp_path / "restored")) for path in (tmp_path / "restored").rglob("*.*"))
-    assert made == ["a.jpg", "a_compare.png", "b.png", "b_compare.png", "day 2/c.png", "day 2/c_compare.png"]
+    names = ["a.jpg", "b.png", "day 2/c.png"]
+    assert made == sorted([*names, *(f"{name}_compare.png" for name in names)])
     assert "3 restored in restored/" in done.stdout
     failures = done.stderr[done.stderr.index("3 could not be restored") :]
     for part in (
@@ -264,7 +281,7 @@ def test_the_command_goes_on_after_bad_files_and_names_them(folder, model, tmp_p
         "gone.png: there is no such file",
     ):
         assert part in failures
-    comparison = Image.open(tmp_path / "restored/b_compare.png")
+    comparison = Image.open(tmp_path / "restored/b.png_compare.png")
     assert comparison.width > 2 * 320
 
 
@@ -290,7 +307,7 @@ def test_two_inputs_of_one_name(folder, model, tmp_path):
     shutil.copy(folder / "b.png", folder / "day 2/b.png")
     outcome = deblur([folder / "b.png", folder / "day 2/b.png"], model, tmp_path / "out", progress=False)
     assert list(outcome.written) == [folder / "b.png"]
-    assert "already that of" in outcome.failed[folder / "day 2/b.png"]
+    assert "would replace the result of" in outcome.failed[folder / "day 2/b.png"]
 
 
 def test_patterns_and_folders(folder, model, tmp_path):
@@ -313,6 +330,97 @@ def test_no_model(folder, tmp_path):
     assert "No model under saved_models/. Train one" in done.stderr
 
 
+def test_comparisons_replace_nothing(folder, model, tmp_path):
+    precious = folder / "a.jpg_compare.png"
+    shutil.copy(folder / "b.png", precious)
+    outcome = deblur([folder / "a.jpg", precious], model, folder.parent / "out", compare=True, progress=False)
+    assert "would replace" in outcome.failed[precious]
+    outcome = deblur(folder, model, folder, compare=True, overwrite=True, progress=False)
+    assert not outcome.written
+    assert precious.read_bytes() == (folder / "b.png").read_bytes()
+    kept = tmp_path / "other/b.png_compare.png"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    assert deblur(folder / "b.png", model, kept.parent, compare=True, progress=False).written
+    assert kept.read_text() == "mine"
+
+
+def test_results_are_not_restored_again(folder, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    for given in (".", "**/*.png", "."):
+        outcome = deblur(given, model, recursive=True, compare=True, progress=False)
+        assert not any("restored" in path.parts for path in [*outcome.written, *outcome.kept, *outcome.failed])
+    assert not outcome.written
+    assert {path.name for path in outcome.kept} == {"a.jpg", "b.png", "c.png"}
+
+
+def test_one_file_given_twice(folder, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    outcome = deblur(["b.png", folder / "b.png", "./b.png"], model, tmp_path / "out", progress=False)
+    assert len(outcome.written) == 1
+    assert not outcome.failed
+
+
+@pytest.mark.parametrize("given", ["", "x" * 300])
+def test_arguments_that_are_no_files(given, folder, model, tmp_path):
+    outcome = deblur([given, folder / "b.png"], model, tmp_path / "out", progress=False)
+    assert len(outcome.failed) == len(outcome.written) == 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3000)])
+@pytest.mark.parametrize("deep", [False, True])
+def test_tiny_and_narrow_pictures(restored, size, deep):
+    content = RNG.integers(0, 256, (*size, 3), np.uint8)
+    content = content.astype(np.uint16) * 257 if deep else content
+    path = restored("photo.png", lambda path: cv2.imwrite(str(path), content), compare=True)
+    np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), np.iinfo(content.dtype).max - content)
+
+
+@pytest.mark.parametrize("width", [72, 720])
+def test_eight_bits_are_not_taken_for_sixteen(restored, width):
+    content = RNG.integers(0, 256, (16, width, 3), np.uint8)
+    np.testing.assert_array_equal(pixels(restored("photo.bmp", pillow(Image.fromarray(content)))), 255 - content)
+
+
+@pytest.mark.parametrize("options", [{"photometric": "miniswhite"}, {"planarconfig": "separate"}])
+def test_rare_kinds_of_deep_tiff_are_refused(tmp_path, options):
+    content = DEEP[..., 0] if "photometric" in options else DEEP.transpose(2, 0, 1)
+    options = {"photometric": "rgb", **options}
+    tifffile.imwrite(tmp_path / "photo.tif", content, **options)
+    with pytest.raises(InputError, match="16-bit TIFF has to be RGB"):
+        read_photo(tmp_path / "photo.tif")
+
+
+def test_endings_that_cannot_hold_it(restored):
+    rgba = Image.fromarray(np.dstack([COLOUR, ALPHA]))
+    path = restored("photo.jpg", pillow(rgba, format="PNG"))
+    with Image.open(path) as picture:
+        assert (picture.format, picture.mode) == ("JPEG", "RGB")
+    path = restored("deep.webp", lambda path: path.write_bytes(cv2.imencode(".png", DEEP)[1].tobytes()))
+    with Image.open(path) as picture:
+        assert picture.format == "WEBP"
+
+
+def test_damaged_exif_data_is_left_out(restored):
+    def save(path):
+        Image.fromarray(COLOUR).save(path)
+        path.write_bytes(photos._with_metadata(path.read_bytes(), {"exif": b"MM\x00*\xff\xff\xff\xff nonsense"}))
+
+    np.testing.assert_array_equal(pixels(restored("photo.png", save)), 255 - COLOUR)
+
+
+def test_a_network_that_fails_does_not_stop_the_others(folder, model, tmp_path, monkeypatch):
+    from unet_deblur_tf import deblurring
+
+    def broken(*_):
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(deblurring, "load_restorer", lambda *_: type("", (), {"pooling": "", "__call__": broken})())
+    outcome = deblur(folder, model, tmp_path / "out", progress=False)
+    assert outcome.failed[folder / "b.png"] == "MemoryError: too much"
+    assert outcome.failed[folder / "a.jpg"] == "MemoryError: too much"
+
+
 def test_a_folder_that_cannot_be_written(folder, model, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(InputError, match="Cannot write to"):
@@ -329,18 +437,24 @@ def test_a_format_that_cannot_hold_it(model, tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def moving(path, rotation=0, sound=True):
+def moving(path, sound=True, times=range(10), colorspace=None):
     """Ten frames in which a square moves, with a tone."""
     import av
 
     with av.open(str(path), "w") as file:
         pictures = file.add_stream("libx264", rate=10, options={"crf": "1"})
         pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        pictures.codec_context.time_base = pictures.time_base = Fraction(1, 1000)
+        if colorspace:
+            pictures.codec_context.colorspace = colorspace
         tones = file.add_stream("aac", rate=44100) if sound else None
-        for number in range(10):
-            picture = Image.new("RGB", (96, 64), "gray")
+        for number, time in enumerate(times):
+            picture = Image.new("RGB", (96, 64), (60, 90, 140))
             ImageDraw.Draw(picture).rectangle([8 * number, 20, 8 * number + 20, 40], fill="white")
-            file.mux(pictures.encode(av.VideoFrame.from_image(picture)))
+            frame = av.VideoFrame.from_image(picture)
+            frame = frame.reformat(format="yuv420p", dst_colorspace=colorspace or "ITU601")
+            frame.pts, frame.time_base = 100 * time, Fraction(1, 1000)
+            file.mux(pictures.encode(frame))
         file.mux(pictures.encode())
         if sound:
             wave = np.sin(np.arange(44100) * 0.05, dtype=np.float32)[np.newaxis]
@@ -351,10 +465,12 @@ def moving(path, rotation=0, sound=True):
     return path
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("times", [range(10), (0, 1, 2, 5, 6, 7, 8, 20, 21, 22)])
 @pytest.mark.parametrize("sound", [True, False])
-def test_a_video_frame_by_frame_with_its_sound(model, tmp_path, sound):
+def test_a_video_frame_by_frame_with_its_sound(model, tmp_path, suffix, times, sound):
     av = pytest.importorskip("av")
-    source = moving(tmp_path / "film.mp4", sound=sound)
+    source = moving(tmp_path / f"film{suffix}", sound, times)
     outcome = deblur(source, model, tmp_path / "out", progress=False)
     assert not outcome.failed
     with av.open(str(source)) as before, av.open(str(outcome.written[source])) as after:
@@ -369,6 +485,42 @@ def test_a_video_frame_by_frame_with_its_sound(model, tmp_path, sound):
         with av.open(str(source)) as before, av.open(str(outcome.written[source])) as after:
             packets = [[bytes(p) for p in file.demux(audio=0) if p.size] for file in (before, after)]
         assert packets[0] == packets[1]
+
+
+@pytest.mark.parametrize("colorspace", ["ITU709", "ITU601"])
+def test_a_videos_colours_are_coded_as_they_were(tmp_path, colorspace):
+    av = pytest.importorskip("av")
+    from av.video.reformatter import Colorspace
+
+    colorspace = Colorspace[colorspace]
+    source = moving(tmp_path / "film.mp4", colorspace=colorspace)
+    keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(1.0)]).save(tmp_path / "same.keras")
+    deblur(source, tmp_path / "same.keras", tmp_path / "out", progress=False)
+    with av.open(str(source)) as before, av.open(str(tmp_path / "out/film.mp4")) as after:
+        assert after.streams.video[0].codec_context.colorspace == colorspace
+        for frame, result in zip(before.decode(video=0), after.decode(video=0), strict=True):
+            difference = frame.to_ndarray(format="yuv420p").astype(int) - result.to_ndarray(format="yuv420p")
+            assert np.abs(difference).mean() < 1
+
+
+def test_a_turned_video_comes_out_upright(model, tmp_path):
+    av = pytest.importorskip("av")
+    source = moving(tmp_path / "film.mp4")
+    data = source.read_bytes()
+    # The matrix in the video's track header: from the identity to a quarter turn.
+    matrix = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    place = data.index(matrix, data.index(b"tkhd"))
+    turned = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
+    source.write_bytes(data[:place] + turned + data[place + len(matrix) :])
+    with av.open(str(source)) as file:
+        first = next(file.decode(video=0))
+    assert first.rotation % 360 == 270
+    outcome = deblur(source, model, tmp_path / "out", progress=False)
+    with av.open(str(outcome.written[source])) as file:
+        result = next(file.decode(video=0))
+    assert (result.width, result.height, result.rotation) == (64, 96, 0)
+    expected = 255 - np.rot90(first.to_ndarray(format="rgb24"), -1).astype(int)
+    assert np.abs(result.to_ndarray(format="rgb24") - expected).mean() < 4
 
 
 def test_a_file_that_is_no_video(model, tmp_path):

@@ -110,6 +110,23 @@ def test_a_second_time_nothing_is_prepared_again(files, tmp_path, monkeypatch):
     assert load(tmp_path / "data", tmp_path) == first
 
 
+@pytest.mark.parametrize("damage", ["cut short", "gone"])
+def test_a_damaged_prepared_set_is_named(files, tmp_path, damage):
+    load(as_zip(files, tmp_path / "data"), tmp_path)
+    prepared.load_gopro.cache_clear()
+    shutil.rmtree(tmp_path / "cache")
+    (file,) = (tmp_path / "data").glob("gopro/blur/1.0.0/*train*")
+    file.write_bytes(file.read_bytes()[:-3000]) if damage == "cut short" else file.unlink()
+    with pytest.raises(InputError, match=r"gopro/blur/1\.0\.0 is damaged .* delete it to prepare it anew"):
+        load(tmp_path / "data", tmp_path)
+
+
+def test_an_archive_is_taken_before_a_folder_beside_it(files, tmp_path):
+    as_zip(files, tmp_path / "data")
+    as_folder({name: content for name, content in files.items() if "000001" in name}, tmp_path / "data")
+    assert len(load(tmp_path / "data", tmp_path)["train"]) == 6
+
+
 def test_through_tfds_load(files, tmp_path):
     load(as_zip(files, tmp_path / "data"), tmp_path)
     dataset, info = tfds.load("gopro/blur", split="train", data_dir=tmp_path / "data", with_info=True)

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unet_deblur_tf import restoration
 from unet_deblur_tf.data.scenes import scene
@@ -177,6 +178,36 @@ def test_tiles_are_as_large_as_memory_allows(monkeypatch):
 def test_a_memory_limit_leads_to_tiles():
     assert Restorer(build("unet"), memory=1).tile_for(400, 400) == 256
     assert Restorer(build("unet"), memory=1e15).tile_for(4000, 4000) is None
+
+
+def test_out_of_memory_leads_to_smaller_tiles():
+    network, picture = lively("unet"), strip(64, 2112)
+    restore = Restorer(network, memory=1e15)
+    expected = restore(picture).astype(int)
+    run, widths = restore._run, []
+
+    def limited(image):
+        widths.append(image.shape[2])
+        if image.shape[2] > 1056:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return run(image)
+
+    restore._run = limited
+    assert np.abs(restore(picture) - expected).max() <= 65535 * 1e-4
+    assert widths[:2] == [2112, 1056]
+    restore._run = lambda image: limited(tf.zeros((1, 64, 2000, 3)))
+    with pytest.raises(InputError, match="Not enough memory for 2112x64 pixels"):
+        restore(picture)
+
+
+def test_a_damaged_model_file_is_named(tmp_path):
+    build("unet").save(tmp_path / "model.keras")
+    data = bytearray((tmp_path / "model.keras").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 1000] = bytes(1000)
+    for content in (data, data[: len(data) // 2], b"nonsense"):
+        (tmp_path / "model.keras").write_bytes(content)
+        with pytest.raises(InputError, match=r"model\.keras cannot be loaded as a model"):
+            load_restorer(tmp_path / "model.keras")
 
 
 def test_a_tile_that_is_too_small_is_named():

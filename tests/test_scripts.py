@@ -22,6 +22,7 @@ from unet_deblur_tf.variants import VARIANTS
 ROOT = Path(__file__).parents[1]
 FRAMES = [f"{split}/S{number}/{{}}/{number}.png" for split in ("train", "val", "test") for number in range(3)]
 SMALL_RUN = ["--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--crop", "32", "--schedule", "cosine"]
+UNCACHED = ["--cache", "none", "--crops-per-picture", "3"]
 
 
 def run(script, *arguments, cwd, **options):
@@ -45,7 +46,7 @@ def trained(tmp_path_factory, picture):
             path = folder / "pairs" / frame.format(kind)
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(content).save(path)
-    done = run("train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN, cwd=folder)
+    done = run("train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN, *UNCACHED, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -69,7 +70,7 @@ def test_training_leaves_everything_the_contract_names(trained):
     assert recorded["score"]["images"] == 3
     assert set(recorded["pooling"]["validation_psnr"]) == {"global", "local"}
     assert recorded["pooling"]["exported"] == load_restorer(base / "model.keras").pooling
-    assert "Cache: memory (decoded pictures take" in said
+    assert "Cache: none (as asked for), 3 crops in a row per picture" in said
     assert recorded["versions"]["tensorflow"] == tf.__version__
     assert f"{recorded['score']['input']['psnr']:.2f}" in said
     assert "python evaluate.py --model saved_models/concat_se --data pairs --report reports/concat_se/1" in said
@@ -112,7 +113,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     command = [sys.executable, ROOT / "train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN]
     command += ["--output", "again"]
     metadata = folder / "again/concat_se/.training/backup/training_metadata.json"
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *UNCACHED], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not metadata.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -125,8 +126,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     assert other.returncode == 2
     assert "seed 0 (now 1)" in other.stderr
 
+    # By now memory has room for the pictures, which must not change how often each is used in a row.
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "Cache: memory" in done.stdout
     assert "Going on after epoch" in done.stdout
     whole, resumed = history(folder / "saved_models/concat_se"), history(folder / "again/concat_se")
     assert [row["epoch"] for row in resumed] == ["0", "1", "2"]

@@ -80,6 +80,22 @@ def test_the_disk_cache_is_found_again(pairs, decodings, tmp_path):
     np.testing.assert_array_equal(first.load(7), again.load(7))
 
 
+def test_a_disk_cache_cut_short_is_made_anew(pairs, tmp_path):
+    path = OnDisk(pairs, tmp_path / "cache").path
+    path.write_bytes(path.read_bytes()[:5000])
+    np.testing.assert_array_equal(OnDisk(pairs, tmp_path / "cache").load(8)[0], read_picture(pairs[8].blur))
+
+
+@pytest.mark.parametrize("pool", [2, 6])
+def test_without_a_cache_a_picture_is_decoded_once_for_all_its_windows(pairs, decodings, tmp_path, pool):
+    from unet_deblur_tf.data.pipeline import picture_numbers
+
+    kept = open_store(pairs, "none", tmp_path, pool)
+    for number in picture_numbers(np.arange(9 * 8 * 5), 9, pool=pool, crops_per_picture=8):
+        kept.load(number)
+    assert len(decodings) <= 2 * (9 * 5 + pool)
+
+
 def test_a_changed_picture_is_decoded_anew(pairs, save_picture, tmp_path):
     before = OnDisk(pairs, tmp_path / "cache")
     save_picture(pairs[2].sharp, np.full((22, 30, 3), 7, np.uint8))

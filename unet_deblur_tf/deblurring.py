@@ -6,6 +6,7 @@ deblur("photo.jpg")                        # restored/photo.jpg
 """
 
 import glob
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ def deblur(
         output: folder for the results, which are called as the inputs are.
         recursive: bool, folders with all that is below them.
         overwrite: bool, replace results that are there; inputs are never replaced.
-        compare: bool, also write NAME_compare.png, blurred and restored side by side.
+        compare: bool, also write NAME_compare.png for each photo, blurred and restored side by side.
         quality: 1 to 100, of JPEG, WebP and HEIC.
         allow_large: bool, take pictures of more pixels than Pillow thinks safe.
         tile, memory, pooling, ensemble: see `restoration.load_restorer`.
@@ -70,12 +71,14 @@ def deblur(
     Raises:
         InputError: if the model or the output folder cannot be used, or there is no input at all.
     """
-    jobs, failed = _plan([inputs] if isinstance(inputs, str | Path) else inputs, Path(output), recursive)
+    jobs, failed = _plan([inputs] if isinstance(inputs, str | Path) else inputs, Path(output), recursive, compare)
     if not jobs and not failed:
         raise InputError(f"No pictures in {inputs}: known are {', '.join(sorted(photos.SUFFIXES | video.SUFFIXES))}")
     make_folder(output)
-    waiting = {source: target for source, target in jobs.items() if overwrite or not target.exists()}
-    outcome = Outcome({}, {source: jobs[source] for source in jobs.keys() - waiting.keys()}, failed)
+    outcome = Outcome({}, {}, failed)
+    if not overwrite:
+        outcome.kept.update({source: target for source, target in jobs.items() if target.exists()})
+    waiting = {source: target for source, target in jobs.items() if source not in outcome.kept}
     if not waiting:
         return outcome
     model = find_model(model)
@@ -90,11 +93,16 @@ def deblur(
                 if source.suffix.lower() in video.SUFFIXES:
                     notes = video.restore_video(restore, source, target, progress)
                 else:
-                    notes = _restore_photo(restore, source, target, quality, allow_large, compare, progress)
+                    photo = photos.read_photo(source, allow_large)
+                    restored = restore(photo.pixels, progress)
+                    notes = photo.notes + photos.write_photo(target, photo._replace(pixels=restored), quality)
+                    if compare and (overwrite or not comparison_name(target).exists()):
+                        with write_by_rename(comparison_name(target)) as path:
+                            _comparison(photo.pixels, restored).save(path)
             except InputError as error:
                 outcome.failed[source] = str(error)
-            except OSError as error:
-                outcome.failed[source] = f"{target} cannot be written: {error.strerror}"
+            except Exception as error:  # whatever it is, the others are still to be restored
+                outcome.failed[source] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             else:
                 outcome.written[source] = target
                 if notes and progress:
@@ -102,47 +110,59 @@ def deblur(
     return outcome
 
 
-def _plan(inputs, output, recursive):
+def comparison_name(target):
+    """Where `compare` writes for a result."""
+    return target.with_name(f"{target.name}_compare.png")
+
+
+def _plan(inputs, output, recursive, compare):
     """Which file goes where: ({input: output}, {input that cannot go: why})."""
     jobs, failed = {}, {}
-    for given in map(Path, inputs):
-        if given.is_dir():
-            below = given.rglob("*") if recursive else given.glob("*")
-            found = [(path, path.relative_to(given)) for path in sorted(below) if _is_known(path)]
-        elif given.exists():
-            found = [(given, Path(given.name))]
-        elif matches := sorted(glob.glob(str(given), recursive=True)):
-            found = [(Path(path), Path(path).name) for path in matches if Path(path).is_file()]
-        else:
-            failed[given] = "there is no such file"
+    for given in inputs:
+        try:
+            found = _find(given, output, recursive)
+        except OSError as error:
+            failed[Path(given)] = f"cannot be looked at: {error.strerror}"
             continue
-        jobs.update({source: output / photos.output_name(Path(name)) for source, name in found})
-    originals = {source.resolve() for source in jobs}
-    taken = {}
+        if found is None:
+            failed[Path(given)] = "there is no such file"
+            continue
+        known = {source.resolve() for source in jobs}
+        jobs.update({path: output / photos.output_name(name) for path, name in found if path.resolve() not in known})
+    taken = {source.resolve(): "an original" for source in jobs}
     for source, target in list(jobs.items()):
-        if target.resolve() in originals:
-            failed[source] = f"its result would replace an original, {target}: choose another --output"
-        elif target in taken:
-            failed[source] = f"its result {target} is already that of {taken[target]}: restore them one at a time"
+        wanted = [target, comparison_name(target)] if compare else [target]
+        clash = next((path for path in wanted if path.resolve() in taken), None)
+        if clash:
+            owner = taken[clash.resolve()]
+            failed[source] = f"its result {clash} would replace {owner}: restore it with another --output"
+            del jobs[source]
         else:
-            taken[target] = source
-            continue
-        del jobs[source]
+            taken.update({path.resolve(): f"the result of {source}" for path in wanted})
     return jobs, failed
+
+
+def _find(given, output, recursive):
+    """The files that an argument stands for, each with its name below the output folder; None if there is none."""
+    path = Path(given)
+    if str(given) and path.is_dir():
+        below = path.rglob("*") if recursive else path.glob("*")
+        return [(file, file.relative_to(path)) for file in _without_results(filter(_is_known, below), path, output)]
+    if str(given) and path.exists():
+        return [(path, Path(path.name))]
+    files = [Path(match) for match in glob.glob(str(given), recursive=True) if Path(match).is_file()]
+    root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    return [(file, Path(file.name)) for file in _without_results(files, root, output)] or None
+
+
+def _without_results(files, root, output):
+    """Sorted, and without what an earlier call left in an output folder below the root."""
+    inside = root.resolve() in output.resolve().parents
+    return sorted(file for file in files if not (inside and output.resolve() in file.resolve().parents))
 
 
 def _is_known(path):
     return path.is_file() and path.suffix.lower() in photos.SUFFIXES | video.SUFFIXES and not path.name.startswith(".")
-
-
-def _restore_photo(restore, source, target, quality, allow_large, compare, progress):
-    photo = photos.read_photo(source, allow_large)
-    restored = restore(photo.pixels, progress)
-    photos.write_photo(target, photo._replace(pixels=restored), quality)
-    if compare:
-        with write_by_rename(target.with_name(f"{target.stem}_compare.png")) as path:
-            _comparison(photo.pixels, restored).save(path)
-    return photo.notes
 
 
 def _comparison(blurred, restored):

@@ -1,5 +1,6 @@
 """Photos as people have them, in and out: orientation, alpha, grey, 16 bit, CMYK, EXIF, ICC profile, quality."""
 
+import contextlib
 import io
 import struct
 import warnings
@@ -21,12 +22,14 @@ try:
 except ImportError:
     pass  # the extra `heic`
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"}
+JPEG, TIFF, HEIC = {".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}, {".heic", ".heif"}
+SUFFIXES = JPEG | TIFF | HEIC | {".png", ".webp", ".bmp", ".gif"}
 WRITTEN_AS = {".gif": ".png"}  # restored colours are more than a palette holds; other formats stay what they are
 GREY = ("1", "L", "LA", "La")
-ORIENTATION = 0x0112
+ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
 # What of a TIFF file's tags is about the photo, not about the file: description, camera, times, author, Exif, GPS.
-TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825)
+TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, EXIF_IFD, GPS_IFD)
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, EXTRA_SAMPLES = 258, 262, 284, 338
 
 
 class Photo(NamedTuple):
@@ -36,7 +39,6 @@ class Photo(NamedTuple):
         pixels: uint8 or uint16 `(height, width, 3)`, RGB; a grey picture's three channels are equal.
         alpha: the same type `(height, width)`, or None.
         grey: bool, to be written with one channel.
-        kind: str, Pillow's name of the format.
         metadata: dict of Pillow's `exif`, `icc_profile`, `dpi` and `lossless`, those that are there.
         notes: list of str, what of the file is lost or changed, for people.
     """
@@ -44,7 +46,6 @@ class Photo(NamedTuple):
     pixels: np.ndarray
     alpha: np.ndarray | None
     grey: bool
-    kind: str
     metadata: dict
     notes: list
 
@@ -74,7 +75,7 @@ def read_photo(path, allow_large=False):
         raise InputError(
             f"{path} has more than {limit:,} pixels: --allow-large, if it comes from someone you trust"
         ) from error
-    except (OSError, SyntaxError, ValueError, struct.error, EOFError, MemoryError, cv2.error) as error:
+    except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path} cannot be read as a picture: {error}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
@@ -85,31 +86,52 @@ def _read(path, picture):
     if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
         notes.append(f"only the first of {picture.n_frames} frames")
     metadata = {key: picture.info[key] for key in ("icc_profile", "dpi") if picture.info.get(key)}
-    kind = "JPEG" if picture.format == "MPO" else picture.format
-    if kind == "WEBP":
-        with open(path, "rb") as file:
-            metadata["lossless"] = file.read(16).endswith(b"VP8L")
-    # Before anything loads the pixels: after that the tiles are gone.
-    deep = "16" in picture.mode or any("16" in str(tile.args) for tile in picture.tile)
-    exif = _exif(picture)
+    if picture.format == "WEBP":
+        metadata["lossless"] = _is_lossless(path)
+    if picture.info.get("gamma") and "icc_profile" not in metadata:
+        notes.append("its gamma setting is left out")
+    deep = _is_deep(picture)  # before anything loads the pixels
+    try:
+        exif = _exif(picture)
+        metadata.update({"exif": exif.tobytes()} if len(exif) else {})
+    except Exception:  # damaged, which does not concern the pixels
+        notes.append("its EXIF data is damaged and left out")
     if deep:
-        pixels, alpha, grey = _read_16_bit(path, picture)
-    else:
-        if picture.mode in ("I", "F", "LAB", "HSV"):
-            raise ValueError(f"its pixels are of a kind that is not supported ({picture.mode})")
-        picture.load()
+        return Photo(*_read_16_bit(path, picture), metadata, notes)
+    if picture.mode in ("I", "F", "LAB", "HSV"):
+        raise ValueError(f"its pixels are of a kind that is not supported ({picture.mode})")
+    picture.load()
+    with contextlib.suppress(Exception):  # damaged EXIF data again
         picture = ImageOps.exif_transpose(picture)
-        if picture.mode == "CMYK":
-            picture = _from_cmyk(picture, metadata.pop("icc_profile", None))
-            notes.append("CMYK, written as sRGB")
-        grey = picture.mode in GREY
-        transparent = picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info
-        picture = picture.convert("RGBA" if transparent else "RGB")
-        planes = np.asarray(picture)
-        pixels, alpha = planes[..., :3], planes[..., 3] if transparent else None
-    if len(exif):
-        metadata["exif"] = exif.tobytes()
-    return Photo(np.ascontiguousarray(pixels), alpha, grey, kind, metadata, notes)
+    if picture.mode == "CMYK":
+        picture = _from_cmyk(picture, metadata.pop("icc_profile", None))
+        notes.append("CMYK, written as sRGB")
+    grey = picture.mode in GREY
+    transparent = picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info
+    planes = np.asarray(picture.convert("RGBA" if transparent else "RGB"))
+    alpha = planes[..., 3] if transparent else None
+    return Photo(np.ascontiguousarray(planes[..., :3]), alpha, grey, metadata, notes)
+
+
+def _is_lossless(path):
+    """Whether a WebP file's picture is coded without loss, from the names of its chunks."""
+    with open(path, "rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", head)
+            if name in (b"VP8 ", b"VP8L"):
+                return name == b"VP8L"
+            # The chunks of an animation's first frame begin 16 bytes into its own.
+            file.seek(16 if name == b"ANMF" else size + size % 2, 1)
+    return False
+
+
+def _is_deep(picture):
+    """Whether a channel has 16 bits, which Pillow's mode tells of grey pictures only."""
+    if picture.format == "TIFF":
+        return max(picture.tag_v2.get(BITS_PER_SAMPLE, (1,))) == 16 and picture.mode not in ("F", "I")
+    modes = [tile.args if isinstance(tile.args, str) else tile.args[0] for tile in picture.tile if tile.args]
+    return any(";16" in str(mode) for mode in [picture.mode, *modes])
 
 
 def _exif(picture):
@@ -117,24 +139,29 @@ def _exif(picture):
     found, kept = picture.getexif(), Image.Exif()
     for tag in TIFF_TAGS if picture.format == "TIFF" else found:
         if tag in found and tag != ORIENTATION:
-            kept[tag] = found.get_ifd(tag) if tag in (0x8769, 0x8825) else found[tag]
+            kept[tag] = found.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else found[tag]
     return kept
 
 
 def _read_16_bit(path, picture):
-    """Pillow knows 16 bit in grey pictures only, and cuts colour ones down to 8; OpenCV reads both."""
+    """Pillow cuts colours down to 8 bits; OpenCV does not. Returns pixels, alpha, grey."""
+    if picture.format == "TIFF":
+        tags = picture.tag_v2
+        if tags.get(PHOTOMETRIC) not in (1, 2) or tags.get(PLANAR, 1) != 1 or 1 in tags.get(EXTRA_SAMPLES, ()):
+            raise ValueError("a 16-bit TIFF has to be RGB or black-is-zero, chunky, without premultiplied alpha")
     planes = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if planes is None or planes.dtype != np.uint16:
         raise ValueError("its 16 bits per channel are in a form that is not supported")
-    turns = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
-    quarter_turns, mirrored = turns.get(picture.getexif().get(ORIENTATION, 1), (0, False))
-    planes = np.rot90(np.atleast_3d(planes), quarter_turns)
-    planes = planes[:, ::-1] if mirrored else planes
-    channels = planes.shape[2]
-    alpha = planes[..., -1] if channels in (2, 4) else None
-    if channels < 3:
-        return np.repeat(planes[..., :1], 3, axis=2), alpha, True
-    return planes[..., 2::-1], alpha, False  # OpenCV has blue first
+    planes = np.atleast_3d(planes)
+    if picture.format != "TIFF":  # those OpenCV turns itself
+        turns = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+        quarter_turns, mirrored = turns.get(picture.getexif().get(ORIENTATION, 1), (0, False))
+        planes = np.rot90(planes, quarter_turns)
+        planes = planes[:, ::-1] if mirrored else planes
+    if planes.shape[2] == 1:
+        return np.repeat(planes, 3, axis=2), None, True
+    alpha = planes[..., 3] if planes.shape[2] == 4 else None
+    return np.ascontiguousarray(planes[..., 2::-1]), alpha, False  # OpenCV has blue first
 
 
 def _from_cmyk(picture, profile):
@@ -142,7 +169,7 @@ def _from_cmyk(picture, profile):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             pass  # a damaged profile: as if there were none
     return picture.convert("RGB")
 
@@ -160,49 +187,58 @@ def write_photo(path, photo, quality=95):
         photo: `Photo`.
         quality: 1 to 100, for JPEG, lossy WebP and HEIC.
 
+    Returns:
+        List of str, what that format cannot hold, for people.
+
     Raises:
         InputError: if it cannot be written.
     """
+    suffix, notes = path.suffix.lower(), []
+    if photo.alpha is not None and suffix in JPEG | {".bmp"}:
+        photo = photo._replace(alpha=None)
+        notes.append(f"alpha is left out, which {suffix} does not hold")
+    if photo.pixels.dtype == np.uint16 and suffix not in TIFF | {".png"}:
+        alpha = None if photo.alpha is None else _to_8_bit(photo.alpha)
+        photo = photo._replace(pixels=_to_8_bit(photo.pixels), alpha=alpha)
+        notes.append(f"reduced to 8 bit, all that {suffix} holds")
     try:
         with write_by_rename(path) as partial:
             if photo.pixels.dtype == np.uint16:
                 _write_16_bit(partial, photo)
             else:
                 _write_8_bit(partial, photo, quality)
-    except (OSError, ValueError, cv2.error) as error:
+    except Exception as error:  # metadata that was read may still be such that it cannot be written
         raise InputError(f"{path} cannot be written: {error}") from error
+    return notes
 
 
 def _write_8_bit(path, photo, quality):
-    picture = Image.fromarray(photo.pixels)
-    if photo.grey:
-        picture = Image.fromarray(_one_channel(photo.pixels))
+    picture = Image.fromarray(_one_channel(photo.pixels) if photo.grey else photo.pixels)
     if photo.alpha is not None:
         picture.putalpha(Image.fromarray(photo.alpha))
     options = dict(photo.metadata)
     lossless = options.pop("lossless", False)
     suffix = path.suffix.lower()
-    if suffix in (".jpg", ".jpeg"):
+    if suffix in JPEG:
         options.update(quality=quality, subsampling=0)
     elif suffix == ".webp":
         options.update(lossless=True) if lossless else options.update(quality=quality)
-    elif suffix in (".heic", ".heif"):
+    elif suffix in HEIC:
         options.update(quality=quality)
-    elif suffix in (".tif", ".tiff"):
-        options.update(compression="tiff_deflate")
+    elif suffix in TIFF and "exif" not in options:
+        options.update(compression="tiff_deflate")  # which Pillow cannot write together with Exif and GPS data
     picture.save(path, **options)
 
 
 def _write_16_bit(path, photo):
-    planes = _one_channel(photo.pixels)[..., np.newaxis] if photo.grey else photo.pixels
+    planes = _one_channel(photo.pixels) if photo.grey else photo.pixels
     if photo.alpha is not None:
-        planes = np.dstack([planes, photo.alpha])
-    planes = np.ascontiguousarray(planes.squeeze())
-    if path.suffix.lower() in (".tif", ".tiff"):
+        planes = np.dstack([photo.pixels, photo.alpha])
+    if path.suffix.lower() in TIFF:
         tifffile.imwrite(
             path,
             planes,
-            photometric="minisblack" if photo.grey else "rgb",
+            photometric="minisblack" if planes.ndim == 2 else "rgb",
             extrasamples=None if photo.alpha is None else ["unassalpha"],
             planarconfig="contig" if planes.ndim == 3 else None,
             compression="zlib",
@@ -210,15 +246,14 @@ def _write_16_bit(path, photo):
             metadata=None,
         )
         return
-    if photo.grey and photo.alpha is not None:
-        # OpenCV has no grey with alpha.
-        planes = np.dstack([planes[..., 0]] * 3 + [planes[..., 1]])
-    elif not photo.grey:
-        planes = planes[..., [2, 1, 0, 3][: planes.shape[2]]]
-    done, data = cv2.imencode(".png", planes)
+    done, data = cv2.imencode(".png", planes if planes.ndim == 2 else planes[..., [2, 1, 0, 3][: planes.shape[2]]])
     if not done:
         raise ValueError("OpenCV could not encode it")
     path.write_bytes(_with_metadata(data.tobytes(), photo.metadata))
+
+
+def _to_8_bit(planes):
+    return np.round(planes / 257).astype(np.uint8)
 
 
 def _with_metadata(png, metadata):

@@ -35,9 +35,11 @@ def comparison_sheet(rows):
 def _resize(picture):
     """Enlarges small pictures by whole pixels, so that nobody takes interpolation for blur; reduces large ones."""
     image = Image.fromarray(np.ascontiguousarray(picture))
-    if image.width < SMALLEST:
-        factor = -(-SMALLEST // image.width)
+    factor = min(-(-SMALLEST // image.width), 2 * LARGEST // image.height)
+    if factor > 1:
         return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    if image.width > LARGEST:
-        return image.resize((LARGEST, round(image.height * LARGEST / image.width)), Image.Resampling.LANCZOS)
+    scale = min(LARGEST / image.width, 2 * LARGEST / image.height)
+    if scale < 1:
+        size = (max(1, round(side * scale)) for side in image.size)
+        return image.resize(tuple(size), Image.Resampling.LANCZOS)
     return image

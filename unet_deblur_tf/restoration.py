@@ -89,7 +89,7 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
             network = keras.saving.load_model(file, compile=False)
         else:
             network = _SavedModel(path)
-    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+    except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
     if pooling != "auto":
         if isinstance(network, _SavedModel):
@@ -172,6 +172,17 @@ class Restorer:
         """
         height, width, _ = picture.shape
         tile = self.tile_for(height, width, picture.itemsize)
+        while True:
+            try:
+                return self._restore(picture, tile, progress)
+            except tf.errors.ResourceExhaustedError as error:
+                # Of a GPU's memory nothing is known beforehand.
+                tile = (tile or max(height, width)) // 2 // CELL * CELL
+                if self._tile is not None or tile < SMALLEST_CHOSEN:
+                    raise InputError(f"Not enough memory for {width}x{height} pixels: try a smaller --tile") from error
+
+    def _restore(self, picture, tile, progress):
+        height, width, _ = picture.shape
         largest = np.iinfo(picture.dtype).max
         several = tile is not None
         total = len(self._turns) * self._steps(height, width, tile) if several else len(self._turns)

@@ -30,7 +30,7 @@ from unet_deblur_tf.data.generated import default_cache
 from unet_deblur_tf.data.pairs import check_pairs, picture_size, spread
 from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
 from unet_deblur_tf.data.sources import load_pairs
-from unet_deblur_tf.data.store import InMemory, choose_cache, open_store
+from unet_deblur_tf.data.store import POOL, InMemory, choose_cache, open_store
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.losses import mixture
@@ -101,6 +101,9 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
     reason = "as asked for"
     if cache == "auto":
         cache, reason = choose_cache(pairs["train"], cache_dir)
+    if settings.crops_per_picture is None and not fresh:
+        # What fits in memory may have changed since an interrupted run; how it goes on may not.
+        settings = dataclasses.replace(settings, crops_per_picture=_recorded(work).get("crops_per_picture"))
     settings = resolve(settings, pairs["train"], cache)
     check_pairs(pairs["train"], smallest=settings.crop, reason="by --crop")
     pairs["val"] = spread(pairs["val"], VALIDATION_LIMIT)
@@ -123,7 +126,7 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
         compile_model(model, settings)
     print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {hardware()}")
 
-    store = open_store(pairs["train"], cache, cache_dir)
+    store = open_store(pairs["train"], cache, cache_dir, pool=max(POOL, settings.batch_size))
     validation = InMemory(pairs["val"])
     try:
         model.fit(
@@ -258,7 +261,7 @@ def prepare(work, settings, fresh):
     ours = json.loads(json.dumps(dataclasses.asdict(settings)))
     epochs_done = 0 if fresh else completed_epochs(work)
     if epochs_done:
-        theirs = json.loads(record.read_text())
+        theirs = _recorded(work)
         differing = [
             f"{key} {theirs.get(key)!r} (now {value!r})" for key, value in ours.items() if theirs.get(key) != value
         ]
@@ -273,6 +276,14 @@ def prepare(work, settings, fresh):
     with write_by_rename(record) as path:
         path.write_text(json.dumps(ours, indent=1))
     return 0
+
+
+def _recorded(work):
+    """The settings of an interrupted run, empty if there is none."""
+    try:
+        return json.loads((work / "settings.json").read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def completed_epochs(work):

@@ -40,6 +40,10 @@ def restore_video(restore, source, target, progress=False):
             # All streams first: with the first packet the file's head is written.
             coded = made.add_stream("libx264", rate=pictures.average_rate, options={"crf": QUALITY})
             coded.height, coded.width, coded.pix_fmt, coded.time_base = height, width, "yuv420p", pictures.time_base
+            # Frames keep their own times, which need not be evenly spaced, and the meaning of their colours.
+            coded.codec_context.time_base = pictures.time_base
+            for name in ("color_primaries", "color_trc", "colorspace", "color_range"):
+                setattr(coded.codec_context, name, getattr(pictures.codec_context, name))
             copied = [made.add_stream_from_template(sound) for sound in sounds]
             bar = tqdm(total=pictures.frames or None, desc=source.name, unit="frame", leave=False, disable=not progress)
             with bar:
@@ -47,6 +51,9 @@ def restore_video(restore, source, target, progress=False):
                     if packet.stream is pictures:
                         for frame in packet.decode():
                             restored = av.VideoFrame.from_ndarray(restore(_upright(frame)), format="rgb24")
+                            restored = restored.reformat(
+                                format="yuv420p", dst_colorspace=_matrix(frame), dst_color_range=frame.color_range
+                            )
                             restored.pts, restored.time_base = frame.pts, frame.time_base
                             made.mux(coded.encode(restored))
                             bar.update()
@@ -54,12 +61,22 @@ def restore_video(restore, source, target, progress=False):
                         packet.stream = copied[0]
                         made.mux(packet)
             made.mux(coded.encode())
+            others = len(given.streams) - 1 - len(sounds)
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{source} cannot be restored as a video: {error}") from error
-    return [f"now {width}x{height}"] if (first.width, first.height) != (width, height) else []
+    notes = [f"{others} further streams (sound, subtitles, data) are left out"] if others else []
+    shown = (first.height, first.width) if first.rotation % 180 == 0 else (first.width, first.height)
+    return notes + ([f"now {width}x{height}"] if shown != (height, width) else [])
+
+
+def _matrix(frame):
+    """By which matrix a frame's colours are coded; untagged ones as BT.601, there and back."""
+    from av.video.reformatter import Colorspace
+
+    return Colorspace.ITU709 if frame.colorspace == Colorspace.ITU709 else Colorspace.ITU601
 
 
 def _upright(frame):
     """A frame as it is shown, with even sides: half of the colour resolution is coded."""
-    picture = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+    picture = np.rot90(frame.to_ndarray(format="rgb24", src_colorspace=_matrix(frame)), frame.rotation // 90)
     return np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])

@@ -41,7 +41,7 @@ def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None, dat
         # Only here: importing TFDS takes its time.
         from unet_deblur_tf.data.gopro.prepared import load_gopro
 
-        return _choose_pairs(load_gopro(blur, data_dir, cache_dir or generated.default_cache()), split, data)
+        return _choose_pairs(load_gopro(blur, data_dir, cache_dir), split, data)
     root = Path(data)
     if not root.is_dir():
         raise InputError(f"No such folder: {data!r}. --data takes {ACCEPTED}")

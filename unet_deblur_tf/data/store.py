@@ -112,7 +112,7 @@ class OnDisk(PictureStore):
         self._shapes = [(2, height, width, 3) for width, height in sizes]
         self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self._shapes)])
         self.path = folder / f"decoded-{fingerprint(pairs)}.raw"
-        if not self.path.exists():
+        if not self.path.exists() or self.path.stat().st_size != self._starts[-1]:
             self._write()
         self._bytes = np.memmap(self.path, np.uint8, mode="r")
         self._reads = 0
@@ -188,17 +188,18 @@ def choose_cache(pairs, folder):
     return "none", f"{needs}, more than {SHARE:.0%} of {_size(memory)} free memory and {_size(disk)} on {folder}"
 
 
-def open_store(pairs, cache, folder):
+def open_store(pairs, cache, folder, pool=POOL):
     """The store for one of `CACHES`.
 
     Args:
         pairs: list of `Pair`.
         cache: "memory", "disk" or "none".
         folder: `Path` for a disk cache.
+        pool: how many pictures are in use at a time; without a cache half as many again are held.
     """
     if cache == "disk":
         return OnDisk(pairs, folder)
-    return InMemory(pairs) if cache == "memory" else Recent(pairs)
+    return InMemory(pairs) if cache == "memory" else Recent(pairs, pool + pool // 2)
 
 
 def _size(count):

@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tqdm import tqdm
 
+from unet_deblur_tf.data.generated import default_cache
 from unet_deblur_tf.data.gopro.gopro_dataset_builder import Builder
 from unet_deblur_tf.data.gopro.source import find_source, what_is_missing, where_to_get_it
 from unet_deblur_tf.data.pairs import Pair, StoredPicture
@@ -30,7 +31,7 @@ def load_gopro(blur="blur", data_dir=None, cache_dir=None):
         blur: "blur" or "blur_gamma".
         data_dir: folder of TFDS; by default as TFDS has it, `~/tensorflow_datasets`. The
             archive may lie in it, or in its `downloads/manual/`.
-        cache_dir: where the list of pictures is kept.
+        cache_dir: where the list of pictures is kept, the user's cache folder by default.
 
     Returns:
         {"train": list of `Pair`, "test": list of `Pair`} of `StoredPicture`, in order of sequence and frame.
@@ -40,6 +41,7 @@ def load_gopro(blur="blur", data_dir=None, cache_dir=None):
     """
     if blur not in Builder.builder_configs:
         raise InputError(f"--blur {blur}: GoPro has {' and '.join(Builder.builder_configs)}")
+    cache_dir = Path(cache_dir or default_cache())
     verbosity = absl.logging.get_verbosity()
     # A data set that is not there yet is no cause for warnings, and an incomplete one is told of below.
     absl.logging.set_verbosity(absl.logging.ERROR)
@@ -47,11 +49,17 @@ def load_gopro(blur="blur", data_dir=None, cache_dir=None):
         builder = Builder(config=blur, data_dir=data_dir)
         if not builder.is_prepared():
             _prepare(builder, Path(data_dir) if data_dir else Path(builder.data_dir).parents[2])
+    except OSError as error:
+        raise InputError(f"GoPro cannot be prepared: {error}") from error
     finally:
         absl.logging.set_verbosity(verbosity)
     if missing := what_is_missing({split: info.num_examples for split, info in builder.info.splits.items()}):
         print(f"{missing}. To prepare it anew, delete {builder.data_dir}", file=sys.stderr)
-    return {split: _pairs(builder, split, Path(cache_dir)) for split in builder.info.splits}
+    try:
+        return {split: _pairs(builder, split, cache_dir) for split in builder.info.splits}
+    except (OSError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{builder.data_dir} is damaged ({reason}): delete it to prepare it anew") from error
 
 
 def _prepare(builder, root):

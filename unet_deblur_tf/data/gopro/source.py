@@ -60,17 +60,18 @@ class Archive:
         """The bytes of one of them, checked against the checksum in the archive."""
         try:
             return self.zip.read(path.relative_to(self.path).as_posix())
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{path} cannot be read: {error}. Fetch the archive again from {HOMEPAGE}") from error
 
 
 def find_source(*folders):
-    """The first `GOPRO_Large/`, `GOPRO_Large.zip` or bare {train,test}/ in one of the folders, or None."""
+    """The first `GOPRO_Large.zip`, `GOPRO_Large/` or bare {train,test}/ in one of the folders, or None."""
     for folder in map(Path, folders):
-        if (folder / NAME).is_dir():
-            return Folder(folder / NAME)
+        # The archive first: a folder beside it may be half unpacked.
         if (folder / f"{NAME}.zip").exists():
             return Archive(folder / f"{NAME}.zip")
+        if (folder / NAME).is_dir():
+            return Folder(folder / NAME)
         if (folder / "train").is_dir() or (folder / "test").is_dir():
             return Folder(folder)
     return None

@@ -1,11 +1,13 @@
-"""Draws the pictures of the README: pairs of each difficulty, made in code.
+"""Draws the pictures of the README, pairs of each difficulty made in code, and the scene that heat maps are shown of.
 
 python docs/make_pictures.py
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from unet_deblur_tf import metrics
 from unet_deblur_tf.data.scenes import scene
@@ -30,6 +32,12 @@ def main():
         path = Path(__file__).with_name(f"{name}.jpg")
         comparison_sheet([above, below]).save(path, quality=85)
         print(path)
+    difficulty = dataclasses.replace(DIFFICULTIES["quick"], width=480, height=320)
+    rng = np.random.default_rng([1, 0])
+    blurred, _ = blurred_pair(rng, *(scene(rng, *canvas_size(difficulty)) for _ in range(2)), difficulty)
+    path = Path(__file__).with_name("scene.png")
+    Image.fromarray(blurred).save(path, optimize=True)
+    print(path)
 
 
 if __name__ == "__main__":

@@ -71,14 +71,17 @@ def test_the_receptive_radius_is_an_upper_bound(variant):
     assert reached[-1] - reached[0] > receptive_radius()
 
 
-@pytest.mark.parametrize("shape", [(48, 1500), (1483, 40)])
-@pytest.mark.parametrize("window", [None, 96])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("variant", "window", "shape"),
+    [
+        *((variant, None, (48, 1500)) for variant in VARIANTS),
+        *((variant, 96, (1483, 40)) for variant in ATTENTIVE),
+        ("unet", None, (1200, 1130)),
+    ],
+)
 def test_tiles_equal_the_whole_picture(variant, window, shape):
     network = lively(variant)
     if window:
-        if variant not in ATTENTIVE:
-            pytest.skip("nothing is pooled")
         network = pool_within(network, window)
     picture = strip(*shape)
     whole = Restorer(network, tile=0)(picture).astype(int)

@@ -82,8 +82,7 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
         InputError: if the file cannot be loaded, or the pooling cannot be had from it.
     """
     path = Path(path)
-    extra = path.parent if path.suffix == ".keras" else path / "assets.extra"
-    file = path if path.suffix == ".keras" else extra / "model.keras"
+    file = keras_file(path)
     try:
         if file.exists():
             network = keras.saving.load_model(file, compile=False)
@@ -95,10 +94,15 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
         if isinstance(network, _SavedModel):
             raise InputError(f"{path} has its pooling built in: --pooling {pooling} needs the model.keras it came from")
         if pooling == "local" and squeezes(network):
-            network = pool_within(network, POOLING_WINDOW * _training_crop(extra / "run.json"))
+            network = pool_within(network, POOLING_WINDOW * _training_crop(file.with_name("run.json")))
         elif pooling == "global":
             network = pool_within(network, None)
     return Restorer(network, tile, memory, ensemble)
+
+
+def keras_file(path):
+    """The `.keras` file of what `find_model` found; for a foreign SavedModel it does not exist."""
+    return path if path.suffix == ".keras" else path / "assets.extra/model.keras"
 
 
 def _training_crop(run):

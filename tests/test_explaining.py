@@ -1,0 +1,287 @@
+"""Heat maps against networks whose answer is known, costs against exact counts and keras-flops, and both commands."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import scipy.ndimage
+import tensorflow as tf
+from PIL import Image
+from test_models import SMALL, random_picture, randomise
+
+from unet_deblur_tf import flops
+from unet_deblur_tf.cost import comparison, figure_costs, figure_layer, layer_costs, total
+from unet_deblur_tf.heatmaps import gates, heatmaps, in_float32, output_layer
+from unet_deblur_tf.models import build, pool_within, unet
+from unet_deblur_tf.variants import FIGURE_LAYERS, VARIANTS
+
+SCRIPT = Path(__file__).parents[1] / "explain.py"
+ATTENTIVE = [name for name, arguments in VARIANTS.items() if arguments.get("attention")]
+
+
+@keras.saving.register_keras_serializable("tests")
+class LeftHalf(keras.layers.Layer):
+    """Lets the left half of a picture pass."""
+
+    def call(self, inputs):
+        width = tf.shape(inputs)[2]
+        return inputs * tf.cast(tf.range(width) < width // 2, inputs.dtype)[:, tf.newaxis]
+
+
+def chain(*first):
+    """A network of the figure's ten layers that puts out what it is given."""
+    image = x = keras.Input((None, None, 3))
+    for layer in first:
+        x = layer(x)
+    for name in FIGURE_LAYERS[:-1]:
+        x = keras.layers.Activation("linear", name=f"{name}_act2")(x)
+    x = keras.layers.Conv2D(3, 1, name="out_conv")(x)
+    model = keras.Model(image, x)
+    model.get_layer("out_conv").set_weights([np.eye(3).reshape(1, 1, 3, 3), np.zeros(3)])
+    return model
+
+
+def test_grad_cam_where_the_answer_is_known():
+    # The mean output rises equally with every channel everywhere, so each map is the sum of the channels.
+    picture = random_picture(48, 32)[0]
+    found = heatmaps(chain(), picture, "output")
+    expected = picture.sum(axis=2) / picture.sum(axis=2).max()
+    assert list(found.maps) == list(FIGURE_LAYERS)
+    for name, cam in found.maps.items():
+        np.testing.assert_allclose(cam, expected, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(found.restored, picture, atol=1e-6)
+    assert found.score == pytest.approx(picture.mean(), abs=1e-6)
+
+
+def test_the_only_active_region_lights_up():
+    found = heatmaps(chain(LeftHalf()), random_picture(32, 64)[0], "output")
+    for cam in found.maps.values():
+        assert cam[:, 32:].max() == 0
+        assert cam[:, :32].min() >= 0
+        assert cam[:, :32].max() == 1
+
+
+def test_what_lowers_the_score_shows_nowhere():
+    # The darker, the less wrong: a black truth, so every feature raises the error; a white one, and none does.
+    picture = random_picture(16, 16)[0] * 0.8 + 0.1
+    assert heatmaps(chain(), picture, "error", np.zeros_like(picture)).maps["up1"].max() == 1
+    assert heatmaps(chain(), picture, "error", np.ones_like(picture)).maps["up1"].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("variant", "box"),
+    [*((variant, None) for variant in VARIANTS), ("unet", (4, 8, 20, 10)), ("concat_se", (4, 8, 20, 10))],
+)
+def test_grad_cam_by_hand(variant, box):
+    network = randomise(unet(**VARIANTS[variant], widths=SMALL, name=variant))
+    picture = random_picture(48, 64)[0]
+    found = heatmaps(network, picture, "correction", box=box)
+    x, y, width, height = box or (0, 0, 64, 48)
+    for name in FIGURE_LAYERS:
+        layer = network.get_layer(output_layer(network, name))
+        both = keras.Model(network.input, [layer.output, network.output])
+        with tf.GradientTape() as tape:
+            features, restored = both(picture[np.newaxis])
+            tape.watch(features)
+            # Once more from the features on: what the score is as a function of them.
+            features, restored = both(picture[np.newaxis])
+            score = tf.reduce_mean(tf.abs(restored - picture)[:, y : y + height, x : x + width])
+        gradient = tape.gradient(score, features)
+        cam = np.maximum((np.asarray(features) * np.mean(gradient, axis=(1, 2), keepdims=True)).sum(axis=-1)[0], 0)
+        cam = scipy.ndimage.zoom(cam, 48 / cam.shape[0], order=1)
+        np.testing.assert_allclose(found.maps[name], cam / max(cam.max(), 1e-30), atol=2e-3, err_msg=name)
+        assert found.score == pytest.approx(float(score), rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
+    network = build(variant)
+    sized = keras.models.clone_model(network, input_tensors=keras.Input((64, 96, 3)))
+    strides = [1, 2, 4, 8, 16, 8, 4, 2, 1, 1]
+    for name, stride in zip(FIGURE_LAYERS, strides):
+        layer = sized.get_layer(output_layer(network, name))
+        assert layer.name.startswith(name)
+        assert layer.output.shape[1:3] == (64 // stride, 96 // stride)
+
+
+def test_any_size_and_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    network = randomise(unet(**VARIANTS["concat_se"], widths=SMALL))
+    picture = random_picture(37, 51)[0]
+    found = heatmaps(network, picture)
+    assert all(cam.shape == (37, 51) for cam in found.maps.values())
+    assert found.restored.shape == (37, 51, 3)
+    copy = in_float32(network)
+    assert {layer.compute_dtype for layer in copy.layers if layer.weights} == {"float32"}
+    np.testing.assert_allclose(copy(picture[np.newaxis]), network(picture[np.newaxis]), atol=0.05)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 4), (60, 0, 5, 4), (-1, 0, 4, 4)])
+def test_a_box_outside_the_picture(box):
+    with pytest.raises(ValueError, match="box must lie inside the picture of 64x48"):
+        heatmaps(chain(), random_picture(48, 64)[0], box=box)
+
+
+@pytest.mark.parametrize("variant", ATTENTIVE)
+@pytest.mark.parametrize("window", [None, 16])
+def test_gates(variant, window):
+    network = randomise(unet(**VARIANTS[variant], widths=SMALL, name=variant))
+    picture = random_picture(48, 64)[0]
+    found = gates(pool_within(network, window), picture)
+    assert list(found) == [f"up{stage}_se{level}" for stage in (1, 2, 3, 4) for level in (1, 2, 3, 4)]
+    level = keras.Model(network.inputs, network.get_layer("down1_act2").output)(picture[np.newaxis])[0]
+    squeeze, excite = (np.asarray(weight, float) for weight in network.get_layer("up3_se2").get_weights())
+    cells = (
+        [level]
+        if window is None
+        else [level[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] for row in range(3) for column in range(4)]
+    )
+    means = [np.asarray(cell, float).mean(axis=(0, 1)) for cell in cells]
+    gate = np.mean([1 / (1 + np.exp(-np.maximum(mean @ squeeze, 0) @ excite)) for mean in means], axis=0)
+    np.testing.assert_allclose(found["up3_se2"], gate, atol=1e-5)
+
+
+def test_a_network_without_squeeze_and_excitation_has_no_gates():
+    assert gates(build("unet"), random_picture(16, 16)[0]) == {}
+
+
+# Convolutions at 224x224, from the figure's widths; the plain network's to the last digit.
+GMACS = {"unet": 7.678132224, "concat": 18.834, "concat_reduce": 20.857}
+
+
+@pytest.mark.parametrize("variant", GMACS)
+def test_multiply_accumulates_of_the_convolutions(variant):
+    costs = layer_costs(build(variant))
+    convolutions = sum(cost.macs for cost in costs if cost.kind == "Conv2D")
+    digits = len(str(GMACS[variant]).partition(".")[2])
+    assert round(convolutions / 1e9, digits) == GMACS[variant]
+
+
+@pytest.mark.parametrize("size", [pytest.param((224, 224), marks=pytest.mark.slow), (64, 96)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_flops_agree_with_keras_flops(variant, size):
+    network = build(variant)
+    costs = layer_costs(network, *size)
+    counted = flops.count(network, *size)
+    assert total(costs).flops == pytest.approx(counted, rel=0.01)
+    # The difference is resizing, which keras-flops leaves out, and what little it counts otherwise.
+    resizing = sum(cost.flops for cost in costs if cost.kind == "BilinearUpsampling2D")
+    assert total(costs).flops - resizing == pytest.approx(counted, rel=0.002)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_keras_flops_counts_a_convolution_exactly(kernel):
+    layer = keras.layers.Conv2D(7, kernel, padding="same", use_bias=False)
+    network = keras.Sequential([keras.Input((None, None, 3)), layer])
+    assert flops.count(network, 20, 30) == 2 * kernel * kernel * 3 * 7 * 20 * 30
+
+
+def test_costs_by_hand():
+    costs = {cost.layer: cost for cost in layer_costs(build("concat_se"), 64, 32)}
+    assert costs["down2_conv1"][3:] == (
+        (16, 8, 128),
+        73_728,
+        9_437_184,
+        18_874_368,
+        65_536,
+    )  # 3 x 3 x 64 x 128 x 16 x 8
+    assert costs["inc_norm1"][3:] == ((64, 32, 32), 64, 0, 131_072, 262_144)
+    assert costs["down1_pool"][3:] == ((32, 16, 32), 0, 0, 65_536, 65_536)
+    assert costs["up4_se3"].macs == 2 * 128 * 8
+    assert costs["up4_se3"].flops == 4 * 128 * 8 + 8 + 4 * 128 + 64 * 32 * 128
+    assert costs["out_conv"][4:7] == (99, 64 * 32 * 32 * 3, 2 * 64 * 32 * 32 * 3 + 64 * 32 * 3)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_ten_layers_add_up(variant):
+    network = build(variant)
+    costs = layer_costs(network)
+    rows = figure_costs(costs)
+    assert [row.layer for row in rows] == list(FIGURE_LAYERS)
+    assert total(rows)[4:] == total(costs)[4:]
+    assert total(rows).parameters == sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
+    assert [row.shape[:2] for row in rows] == [(224 // stride,) * 2 for stride in (1, 2, 4, 8, 16, 8, 4, 2, 1, 1)]
+
+
+def test_the_seeds_finding_down4_and_up1_hold_most_parameters():
+    rows = sorted(figure_costs(layer_costs(build("unet"))), key=lambda row: row.parameters)
+    assert {row.layer for row in rows[-2:]} == {"down4", "up1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [("pad", "inc"), ("level1_at4", "up1"), ("level4_at1", "up4"), ("level3_squeeze", "down2"), ("up2_se1", "up2")],
+)
+def test_shared_layers_belong_to_one_of_the_ten(name, figure):
+    assert figure_layer(name) == figure
+
+
+def test_comparison_of_all_variants():
+    rows = comparison(32, 32)
+    assert list(rows) == list(VARIANTS)
+    assert rows["unet"][0].parameters == 4_318_467
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain")
+    randomise(unet(**VARIANTS["concat_se"], widths=SMALL, name="concat_se")).save(folder / "model.keras")
+    for number, name in enumerate(("blurred.png", "sharp.png")):
+        picture = np.random.default_rng(number).integers(0, 256, (40, 60, 3), np.uint8)
+        Image.fromarray(picture).save(folder / name)
+    Image.new("RGB", (30, 30)).save(folder / "other.png")
+    return folder
+
+
+def run(*arguments, cwd):
+    return subprocess.run([sys.executable, SCRIPT, *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_heatmaps_command(small, tmp_path):
+    command = ["heatmaps", "blurred.png", "--sharp", "sharp.png", "--model", "model.keras", "--box", "5,5,20,20"]
+    command += ["--output", str(tmp_path / "maps.png"), "--raw", str(tmp_path / "maps.npz"), "--largest", "48"]
+    done = run(*command, cwd=small)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"maps.png", "maps_gates.png", "maps.npz"}
+    maps = np.load(tmp_path / "maps.npz")
+    assert set(maps) == {*FIGURE_LAYERS, "restored"}
+    assert maps["up2"].shape == (32, 48)
+    assert Image.open(tmp_path / "maps.png").width > 1000
+    again = run(*command, cwd=small)
+    assert again.returncode == 2
+    assert "maps.png is there already: --overwrite replaces it" in again.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["heatmaps", "none.png", "--model", "model.keras"], "none.png cannot be read"),
+        (["heatmaps", "blurred.png"], "No model under saved_models/"),
+        (["heatmaps", "blurred.png", "--model", "model.keras", "--score", "error"], "needs a sharp picture"),
+        (["heatmaps", "blurred.png", "--model", "model.keras", "--sharp", "other.png"], "differ in size"),
+        (["heatmaps", "blurred.png", "--model", "model.keras", "--box", "1,2,3"], "4 whole numbers"),
+        (["heatmaps", "blurred.png", "--model", "model.keras", "--box", "50,0,20,20"], "box must lie inside"),
+        (["cost", "--size", "0x10"], "--size must be at least 1x1"),
+    ],
+)
+def test_bad_input_ends_in_one_line(small, arguments, message):
+    done = run(*arguments, cwd=small)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_cost_command(tmp_path):
+    done = run("cost", "--variant", "concat", "--size", "64x96", "--output", "costs", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "costs/cost_concat_64x96.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["layer"] for row in rows] == list(FIGURE_LAYERS)
+    assert sum(int(row["parameters"]) for row in rows) == 5_608_707
+    assert Image.open(tmp_path / "costs/cost_concat_64x96.png").height > 300
+    done = run("cost", "--variant", "all", "--size", "32x32", cwd=tmp_path)
+    assert all(variant in done.stdout for variant in VARIANTS)

@@ -1,0 +1,130 @@
+"""What `explain.py` does: from a picture or a variant to charts and tables on disk."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from unet_deblur_tf import cost, flops
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.files import make_folder, write_by_rename
+from unet_deblur_tf.heatmaps import SCORES, gate_chart, gates, heatmaps, sheet
+from unet_deblur_tf.models import build, receptive_radius
+from unet_deblur_tf.photos import read_photo
+from unet_deblur_tf.restoration import find_model, keras_file
+
+
+def explain_picture(image, model, sharp, score, box, largest, output, raw, overwrite):
+    """Writes the sheet of heat maps, the chart of gates where there are any, and the maps as arrays on request.
+
+    The arguments are the flags of `explain.py heatmaps`.
+
+    Yields:
+        str, lines about what was written.
+
+    Raises:
+        InputError: if a file cannot be used.
+    """
+    output = output if output.suffix else output.with_suffix(".png")
+    chart = output.with_name(f"{output.stem}_gates.png")
+    _refuse_to_replace([output, *([raw] if raw else [])], overwrite)
+    path = find_model(model)
+    file = keras_file(path)
+    if not file.exists():
+        raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
+    try:
+        network = keras.saving.load_model(file, compile=False)
+    except Exception as error:  # a damaged file can fail in any way
+        raise InputError(f"{file} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
+    blurred, factor = _picture(image, largest)
+    truth = _picture(sharp, largest)[0] if sharp else None
+    if truth is not None and truth.shape != blurred.shape:
+        raise InputError(f"{image} and {sharp} differ in size")
+    score = score or ("error" if sharp else "correction")
+    scaled = tuple(round(number * factor) for number in box) if box else None
+    try:
+        found = heatmaps(network, blurred, score, truth, scaled)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    where = "whole picture" if box is None else f"box {box[2]}x{box[3]} at {box[0]},{box[1]}"
+    title = f"{network.name}: Grad-CAM of {SCORES[score]} ({where}), here {found.score:.4f}"
+    for target in (output, chart):
+        make_folder(target.parent)
+    _save(sheet(blurred, found, title), output)
+    yield f"Heat maps  {output}"
+    if factor < 1:
+        yield f"           of the picture reduced to {blurred.shape[1]}x{blurred.shape[0]} (--largest)"
+    levels = gates(network, blurred)
+    if levels:
+        _refuse_to_replace([chart], overwrite)
+        _save(gate_chart(levels, f"{network.name}: squeeze-and-excitation on {image.name}"), chart)
+        yield f"Gates      {chart}"
+    if raw:
+        make_folder(raw.parent)
+        with write_by_rename(raw.with_suffix(".npz")) as partial:
+            np.savez_compressed(partial, **found.maps, restored=found.restored)
+        yield f"Arrays     {raw.with_suffix('.npz')}"
+
+
+def explain_cost(variant, size, layers, output, overwrite):
+    """Tables of cost, and a chart and a CSV of them on request.
+
+    The arguments are the flags of `explain.py cost`.
+
+    Yields:
+        str, lines of tables.
+
+    Raises:
+        InputError: if the size is 0 or a file cannot be written.
+    """
+    if min(size) < 1:
+        raise InputError(f"--size must be at least 1x1, not {size[0]}x{size[1]}")
+    name = f"cost_{variant}_{size[0]}x{size[1]}"
+    files = [output / f"{name}{suffix}" for suffix in (".png", ".csv")] if output else []
+    _refuse_to_replace(files, overwrite)
+    heading = f"{variant}, {size[0]}x{size[1]}"
+    if variant == "all":
+        rows = cost.comparison(*size)
+        yield cost.comparison_table(rows)
+        costs = [each._replace(layer=name) for name, (each, _) in rows.items()]
+        figure = cost.comparison_chart(rows, f"The variants, {size[0]}x{size[1]}")
+    else:
+        network = build(variant)
+        costs = cost.layer_costs(network, *size)
+        rows = costs if layers else cost.figure_costs(costs)
+        counted, ours = flops.count(network, *size), cost.total(costs).flops
+        yield cost.table(rows)
+        yield f"\nkeras-flops counts {counted / 1e9:.3f} GFLOPs, {ours / counted - 1:+.2%} here: with resizing."
+        yield f"An output pixel depends on at most {receptive_radius()} pixels around it."
+        costs, figure = rows, cost.layer_chart(rows, heading)
+    if output:
+        make_folder(output)
+        cost.write_csv(costs, files[1])
+        _save(figure, files[0])
+        yield f"\nChart {files[0]}, table {files[1]}"
+
+
+def _picture(path, largest):
+    """A picture as float32 in 0..1, reduced where its longer side is above `largest`, and by how much."""
+    pixels = read_photo(path).pixels
+    pixels = np.round(pixels / 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    factor = min(1.0, largest / max(pixels.shape))
+    if factor < 1:
+        size = tuple(max(1, round(side * factor)) for side in pixels.shape[1::-1])
+        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    return pixels.astype(np.float32) / 255, factor
+
+
+def _refuse_to_replace(paths, overwrite):
+    for path in paths:
+        if Path(path).exists() and not overwrite:
+            raise InputError(f"{path} is there already: --overwrite replaces it")
+
+
+def _save(figure, path):
+    try:
+        with write_by_rename(path) as partial:
+            figure.savefig(partial, dpi=100)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be written: {error}") from error

@@ -130,7 +130,8 @@ def _is_deep(picture):
     """Whether a channel has 16 bits, which Pillow's mode tells of grey pictures only."""
     if picture.format == "TIFF":
         return max(picture.tag_v2.get(BITS_PER_SAMPLE, (1,))) == 16 and picture.mode not in ("F", "I")
-    modes = [tile.args if isinstance(tile.args, str) else tile.args[0] for tile in picture.tile if tile.args]
+    # Of a tile's four entries the last is the decoder's arguments, the raw mode first among them.
+    modes = [arguments if isinstance(arguments, str) else arguments[0] for *_, arguments in picture.tile if arguments]
     return any(";16" in str(mode) for mode in [picture.mode, *modes])
 
 

@@ -13,7 +13,7 @@ import argparse
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.data.store import CACHES
-from unet_deblur_tf.recipes import LOSSES, PRECISIONS, RECIPES, SCHEDULES
+from unet_deblur_tf.recipes import LOSSES, POOLINGS, PRECISIONS, RECIPES, SCHEDULES
 from unet_deblur_tf.variants import ACTIVATIONS, HEADS, NORMS, VARIANTS
 
 
@@ -48,7 +48,7 @@ def parse_arguments():
     parser.add_argument("--fresh", action="store_true", help="forget an interrupted run instead of going on with it")
     parser.add_argument(
         "--pooling",
-        choices=("auto", "local", "global"),
+        choices=POOLINGS,
         default="auto",
         help="of squeeze-and-excitation in the exported network (default: what scores higher on validation pictures)",
     )

@@ -13,6 +13,7 @@ from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.memory import RESTORING_BYTES, restoring_bytes_per_pixel
 from unet_deblur_tf.models import build, pool_within, receptive_radius, squeezes
+from unet_deblur_tf.recipes import POOLINGS
 from unet_deblur_tf.restoration import MARGIN, TAPER, Restorer, load_restorer, spans, tapers
 from unet_deblur_tf.variants import VARIANTS
 
@@ -134,7 +135,7 @@ def test_local_pooling_takes_its_window_from_the_training_crop(tmp_path):
 
 def test_pooling_of_a_network_without_squeeze_and_excitation(tmp_path):
     build("unet").save(tmp_path / "model.keras")
-    for pooling in restoration.POOLINGS:
+    for pooling in POOLINGS:
         assert load_restorer(tmp_path / "model.keras", pooling).pooling == "none"
 
 

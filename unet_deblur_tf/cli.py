@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.recipes import POOLINGS
 
 DATA_DEFAULTS = {"data": "synthetic", "data_dir": None, "blur": "blur", "difficulty": "quick"}
 
@@ -57,7 +58,7 @@ def add_restoring_arguments(parser):
     )
     parser.add_argument(
         "--pooling",
-        choices=("auto", "local", "global"),
+        choices=POOLINGS,
         default="auto",
         help="of squeeze-and-excitation: local takes means over 1.5 times the training crop, global over the picture, "
         "auto what measured better after training (default)",

@@ -167,8 +167,7 @@ def _is_known(path):
 
 def _comparison(blurred, restored):
     """Both pictures, and at full size the detail that changed most."""
-    if blurred.dtype == np.uint16:
-        blurred, restored = (np.round(picture / 257).astype(np.uint8) for picture in (blurred, restored))
+    blurred, restored = photos.to_8_bit(blurred), photos.to_8_bit(restored)
     rows = [[(blurred, "blurred"), (restored, "restored")]]
     if max(blurred.shape) > 2 * DETAIL:
         places = [

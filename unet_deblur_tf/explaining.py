@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 
@@ -11,8 +10,8 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.heatmaps import SCORES, gate_chart, gates, heatmaps, sheet
 from unet_deblur_tf.models import build, receptive_radius
-from unet_deblur_tf.photos import read_photo
-from unet_deblur_tf.restoration import find_model, keras_file
+from unet_deblur_tf.photos import read_photo, to_8_bit
+from unet_deblur_tf.restoration import find_model, keras_file, load_network
 
 
 def explain_picture(image, model, sharp, score, box, largest, output, raw, overwrite):
@@ -30,13 +29,9 @@ def explain_picture(image, model, sharp, score, box, largest, output, raw, overw
     chart = output.with_name(f"{output.stem}_gates.png")
     _refuse_to_replace([output, *([raw] if raw else [])], overwrite)
     path = find_model(model)
-    file = keras_file(path)
-    if not file.exists():
+    if not keras_file(path).exists():
         raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
-    try:
-        network = keras.saving.load_model(file, compile=False)
-    except Exception as error:  # a damaged file can fail in any way
-        raise InputError(f"{file} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
+    network = load_network(path)
     blurred, factor = _picture(image, largest)
     truth = _picture(sharp, largest)[0] if sharp else None
     if truth is not None and truth.shape != blurred.shape:
@@ -107,8 +102,7 @@ def explain_cost(variant, size, layers, output, overwrite):
 
 def _picture(path, largest):
     """A picture as float32 in 0..1, reduced where its longer side is above `largest`, and by how much."""
-    pixels = read_photo(path).pixels
-    pixels = np.round(pixels / 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    pixels = to_8_bit(read_photo(path).pixels)
     factor = min(1.0, largest / max(pixels.shape))
     if factor < 1:
         size = tuple(max(1, round(side * factor)) for side in pixels.shape[1::-1])

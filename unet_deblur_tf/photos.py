@@ -199,8 +199,8 @@ def write_photo(path, photo, quality=95):
         photo = photo._replace(alpha=None)
         notes.append(f"alpha is left out, which {suffix} does not hold")
     if photo.pixels.dtype == np.uint16 and suffix not in TIFF | {".png"}:
-        alpha = None if photo.alpha is None else _to_8_bit(photo.alpha)
-        photo = photo._replace(pixels=_to_8_bit(photo.pixels), alpha=alpha)
+        alpha = None if photo.alpha is None else to_8_bit(photo.alpha)
+        photo = photo._replace(pixels=to_8_bit(photo.pixels), alpha=alpha)
         notes.append(f"reduced to 8 bit, all that {suffix} holds")
     try:
         with write_by_rename(path) as partial:
@@ -253,8 +253,9 @@ def _write_16_bit(path, photo):
     path.write_bytes(_with_metadata(data.tobytes(), photo.metadata))
 
 
-def _to_8_bit(planes):
-    return np.round(planes / 257).astype(np.uint8)
+def to_8_bit(planes):
+    """uint8 or uint16 planes as uint8, rounded."""
+    return planes if planes.dtype == np.uint8 else np.round(planes / 257).astype(np.uint8)
 
 
 def _with_metadata(png, metadata):

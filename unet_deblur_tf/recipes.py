@@ -37,3 +37,5 @@ LOSSES = {
 
 SCHEDULES = ("cosine", "plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# Of squeeze-and-excitation when restoring; "auto" is what scored higher after training.
+POOLINGS = ("auto", "local", "global")

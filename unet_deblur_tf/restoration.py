@@ -9,6 +9,7 @@ tiles change nothing. What squeeze-and-excitation takes from the whole picture i
 beforehand, tile by tile, and handed to each.
 """
 
+import functools
 import itertools
 import json
 from pathlib import Path
@@ -26,8 +27,8 @@ from unet_deblur_tf.models import pool_within, receptive_radius, squeezes
 from unet_deblur_tf.serving import versions
 
 MODELS = Path("saved_models")
-POOLINGS = ("auto", "local", "global")
 POOLING_WINDOW = 1.5  # times the training crop, as Chu et al. found best (ECCV 2022)
+PICTURE = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
 TAPER = 32  # pixels over which one tile fades into the next
 MARGIN = receptive_radius()  # pixels of a tile's border that the tile beyond knows better
 SMALLEST_TILE, SMALLEST_CHOSEN = 128, 256  # asked for, and chosen however little memory there is
@@ -82,22 +83,28 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
         InputError: if the file cannot be loaded, or the pooling cannot be had from it.
     """
     path = Path(path)
-    file = keras_file(path)
-    try:
-        if file.exists():
-            network = keras.saving.load_model(file, compile=False)
-        else:
-            network = _SavedModel(path)
-    except Exception as error:  # a damaged file can fail in any way
-        raise InputError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
+    network = load_network(path)
     if pooling != "auto":
         if isinstance(network, _SavedModel):
             raise InputError(f"{path} has its pooling built in: --pooling {pooling} needs the model.keras it came from")
         if pooling == "local" and squeezes(network):
-            network = pool_within(network, POOLING_WINDOW * _training_crop(file.with_name("run.json")))
+            network = pool_within(network, POOLING_WINDOW * _training_crop(keras_file(path).with_name("run.json")))
         elif pooling == "global":
             network = pool_within(network, None)
     return Restorer(network, tile, memory, ensemble)
+
+
+def load_network(path):
+    """The Keras model of what `find_model` found, or of a foreign SavedModel something that is called like one.
+
+    Raises:
+        InputError: if the file cannot be loaded.
+    """
+    file = keras_file(path)
+    try:
+        return keras.saving.load_model(file, compile=False) if file.exists() else _SavedModel(path)
+    except Exception as error:  # a damaged file can fail in any way
+        raise InputError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
 
 
 def keras_file(path):
@@ -127,20 +134,23 @@ class _SavedModel:
         return self._serve(image=image)["restored"]
 
 
+def pooling_of(network):
+    """For reports: such as "local (144 px)", "global", or "none" for a network without squeeze-and-excitation."""
+    windows = [layer.window for layer in squeezes(network)]
+    if not windows:
+        return "none"
+    return f"local ({windows[0]} px)" if windows[0] else "global"
+
+
 class Restorer:
     """See `load_restorer`.
 
     Attributes:
-        pooling: str for reports, such as "local (144 px)", "global", or "none" for a
-            network without squeeze-and-excitation.
+        pooling: str for reports, see `pooling_of`.
     """
 
     def __init__(self, network, tile=None, memory=None, ensemble=False):
-        squeezing = squeezes(network)
-        if not squeezing:
-            self.pooling = "none"
-        else:
-            self.pooling = f"local ({squeezing[0].window} px)" if squeezing[0].window else "global"
+        self.pooling = pooling_of(network)
         if tile is not None and tile != 0 and tile < SMALLEST_TILE:
             raise InputError(f"--tile must be 0 or at least {SMALLEST_TILE}, not {tile}")
         self._tile = None if tile is None else -(-tile // CELL) * CELL
@@ -149,20 +159,22 @@ class Restorer:
         self._memory = (free_memory() / 2 if memory is None else max(0, memory - used)) - 0.1e9
         self._turns = list(itertools.product((False, True), repeat=3)) if ensemble else [(False, False, False)]
 
-        picture = tf.TensorSpec((None, None, None, 3), tf.float32)
-        self._run = tf.function(lambda image: network(image, training=False), input_signature=[picture])
-        self._squeezes = [(layer.window, layer.output.shape[-1]) for layer in squeezing]
-        if squeezing:
-            # The network in two halves: the picture to the means of its cells, and picture and means to the result.
-            halves = pool_within(network, CELL)
-            cells = [layer.output for layer in squeezes(halves)]
-            measure = keras.Model(halves.input, cells)
-            finish = keras.Model([halves.input, *cells], halves.output)
-            self._measure = tf.function(lambda image: measure(image, training=False), input_signature=[picture])
-            means = [tf.TensorSpec((None, None, None, channels), tf.float32) for _, channels in self._squeezes]
-            self._finish = tf.function(
-                lambda image, means: finish([image, *means], training=False), input_signature=[picture, means]
-            )
+        self._network = network
+        self._run = tf.function(lambda image: network(image, training=False), input_signature=[PICTURE])
+        self._squeezes = [(layer.window, layer.output.shape[-1]) for layer in squeezes(network)]
+
+    @functools.cached_property
+    def _halves(self):
+        """For tiles, with squeeze-and-excitation: picture to means of its cells; picture and means to the result."""
+        halves = pool_within(self._network, CELL)
+        cells = [layer.output for layer in squeezes(halves)]
+        measure = keras.Model(halves.input, cells)
+        finish = keras.Model([halves.input, *cells], halves.output)
+        means = [tf.TensorSpec((None, None, None, channels), tf.float32) for _, channels in self._squeezes]
+        return (
+            tf.function(lambda image: measure(image, training=False), input_signature=[PICTURE]),
+            tf.function(lambda image, means: finish([image, *means], training=False), input_signature=[PICTURE, means]),
+        )
 
     def __call__(self, picture, progress=False):
         """Restores a picture.
@@ -188,9 +200,8 @@ class Restorer:
     def _restore(self, picture, tile, progress):
         height, width, _ = picture.shape
         largest = np.iinfo(picture.dtype).max
-        several = tile is not None
-        total = len(self._turns) * self._steps(height, width, tile) if several else len(self._turns)
-        with tqdm(total=total, desc="Tiles" if several else "Passes", leave=False, disable=not progress) as bar:
+        steps, unit = (1, "Passes") if tile is None else (self._steps(height, width, tile), "Tiles")
+        with tqdm(total=len(self._turns) * steps, desc=unit, leave=False, disable=not progress) as bar:
             if len(self._turns) == 1:
                 restored = np.empty(picture.shape, picture.dtype)
                 for top, band in self._bands(picture, tile, bar.update):
@@ -237,30 +248,31 @@ class Restorer:
             return
         height, width, _ = picture.shape
         rows, columns = spans(height, tile), spans(width, tile)
-        means = self._means(picture, rows, columns, done) if self._squeezes else None
+        run, means = self._run, None
+        if self._squeezes:
+            measure, run = self._halves
+            means = self._means(measure, picture, rows, columns, done)
         begun = np.zeros((0, width, 3), np.float32)
         for (top, bottom), fade_rows, (end, _) in zip(rows, tapers(rows), [*rows[1:], (height, height)]):
             band = np.zeros((bottom - top, width, 3), np.float32)
             band[: len(begun)] = begun  # what the tiles above left here
             for (left, right), fade_columns in zip(columns, tapers(columns)):
                 image = _to_floats(picture[top:bottom, left:right])
-                if means is None:
-                    restored = self._run(image)
-                else:
-                    restored = self._finish(image, [_part(some, top, bottom, left, right) for some in means])
+                given = [] if means is None else [[_part(some, top, bottom, left, right) for some in means]]
+                restored = run(image, *given)
                 weights = fade_rows[:, np.newaxis, np.newaxis] * fade_columns[:, np.newaxis]
                 band[:, left:right] += restored[0].numpy() * weights
                 done()
             yield top, band[: end - top]
             begun = band[end - top :]
 
-    def _means(self, picture, rows, columns, done):
+    def _means(self, measure, picture, rows, columns, done):
         """What each `Squeeze` would put out for the whole picture."""
         grid = [-(-side // CELL) for side in picture.shape[:2]]
         found = [np.empty((1, *grid, channels), np.float32) for _, channels in self._squeezes]
         for (top, bottom), upper, lower in zip(rows, *_seams(rows)):
             for (left, right), first, last in zip(columns, *_seams(columns)):
-                cells = self._measure(_to_floats(picture[top:bottom, left:right]))
+                cells = measure(_to_floats(picture[top:bottom, left:right]))
                 for whole, part in zip(found, cells):
                     inside = part[
                         :, upper - top // CELL : lower - top // CELL, first - left // CELL : last - left // CELL

@@ -36,7 +36,7 @@ from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.losses import mixture
 from unet_deblur_tf.models import build, pool_within, squeezes
 from unet_deblur_tf.recipes import LOSSES
-from unet_deblur_tf.restoration import POOLING_WINDOW, Restorer, load_restorer
+from unet_deblur_tf.restoration import POOLING_WINDOW, Restorer, load_restorer, pooling_of
 
 VALIDATION_LIMIT = 32  # pictures scored after each epoch, evenly spaced
 CROPS_WITHOUT_CACHE = 12  # windows out of each decoded picture, where decoding is what takes the time
@@ -341,13 +341,13 @@ def choose_pooling(model, crop, val_pairs, wanted="auto"):
         return model, None
     models = {"global": model, "local": pool_within(model, POOLING_WINDOW * crop)}
     if wanted != "auto":
-        return models[wanted], {"exported": Restorer(models[wanted]).pooling}
+        return models[wanted], {"exported": pooling_of(models[wanted])}
     psnr = {}
     for name, candidate in models.items():
         scores = evaluation.score(Restorer(candidate), spread(val_pairs, POOLING_LIMIT), progress=False)
         psnr[name] = evaluation.summarise(scores)["restored"]["psnr"]
     best = max(psnr, key=psnr.get)  # global, if they are equal
-    exported = Restorer(models[best]).pooling
+    exported = pooling_of(models[best])
     print("Pooling: " + ", ".join(f"{name} {value:.3f} dB" for name, value in psnr.items()) + f"; exported: {exported}")
     return models[best], {"exported": exported, "validation_psnr": psnr}
 

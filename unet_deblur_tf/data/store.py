@@ -111,7 +111,7 @@ class OnDisk(PictureStore):
         sizes = [picture_size(pair.sharp) for pair in pairs]
         self._shapes = [(2, height, width, 3) for width, height in sizes]
         self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self._shapes)])
-        self.path = folder / f"decoded-{fingerprint(pairs)}.raw"
+        self.path = disk_file(pairs, folder)
         if not self.path.exists() or self.path.stat().st_size != self._starts[-1]:
             self._write()
         self._bytes = np.memmap(self.path, np.uint8, mode="r")
@@ -145,6 +145,11 @@ class OnDisk(PictureStore):
             self._bytes._mmap.madvise(mmap.MADV_DONTNEED)
         start, end = self._starts[number : number + 2]
         return self._bytes[start:end].reshape(self._shapes[number])
+
+
+def disk_file(pairs, folder):
+    """Where the decoded pairs lie below a cache folder."""
+    return folder / f"decoded-{fingerprint(pairs)}.raw"
 
 
 def fingerprint(pairs):
@@ -181,7 +186,7 @@ def choose_cache(pairs, folder):
     needs = f"decoded pictures take {_size(needed)}"
     if needed <= SHARE * memory:
         return "memory", f"{needs} of {_size(memory)} free memory"
-    if (folder / f"decoded-{fingerprint(pairs)}.raw").exists():
+    if disk_file(pairs, folder).exists():
         return "disk", f"{needs}, more than {SHARE:.0%} of {_size(memory)} free memory, and are on disk already"
     if needed <= SHARE * disk:
         return "disk", f"{needs}, more than {SHARE:.0%} of {_size(memory)} free memory, of {_size(disk)} on {folder}"

@@ -13,14 +13,11 @@ from unet_deblur_tf import cli
 from unet_deblur_tf.variants import VARIANTS
 
 
-def numbers(separator, count):
-    def parse(text):
-        parts = text.split(separator)
-        if len(parts) != count or not all(part.strip().isdigit() for part in parts):
-            raise argparse.ArgumentTypeError(f"must be {count} whole numbers with {separator!r} between, not {text!r}")
-        return tuple(map(int, parts))
-
-    return parse
+def box(text):
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"must be four whole numbers with commas between, not {text!r}")
+    return tuple(map(int, parts))
 
 
 def parse_arguments():
@@ -35,13 +32,13 @@ def parse_arguments():
         choices=("correction", "output", "error"),
         help="what the maps explain (default: error with --sharp, else correction)",
     )
-    maps.add_argument("--box", type=numbers(",", 4), metavar="X,Y,W,H", help="where the score is taken, in pixels")
+    maps.add_argument("--box", type=box, metavar="X,Y,W,H", help="where the score is taken, in pixels")
     maps.add_argument("--largest", type=cli.positive_int, default=640, help="reduce pictures above that many pixels")
     maps.add_argument("--output", type=Path, default=Path("heatmaps.png"), help="default: %(default)s")
     maps.add_argument("--raw", type=Path, metavar="FILE.npz", help="also write the maps as arrays")
     costs = commands.add_parser("cost", help="parameters, MACs, FLOPs and memory of each layer")
     costs.add_argument("--variant", choices=(*VARIANTS, "all"), default="unet", help="default: %(default)s")
-    costs.add_argument("--size", type=numbers("x", 2), default=(224, 224), metavar="HxW", help="default: 224x224")
+    costs.add_argument("--size", type=cli.size, default=(224, 224), metavar="WxH", help="default: 224x224")
     costs.add_argument("--layers", action="store_true", help="every Keras layer, not only the ten of the figure")
     costs.add_argument("--output", type=Path, metavar="DIR", help="also write a chart and a CSV there")
     for command in (maps, costs):

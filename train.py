@@ -65,7 +65,7 @@ def parse_arguments():
 
 def main(arguments):
     cli.quiet_tensorflow()
-    from unet_deblur_tf import evaluation, training
+    from unet_deblur_tf import evaluation, exporting, training
 
     options = vars(arguments)
     recipe = RECIPES[options.pop("recipe")]
@@ -73,7 +73,7 @@ def main(arguments):
     folder, summary = training.train(**options)
     print(f"\n{evaluation.table(summary)}\n")
     base = folder.parent
-    print(f"SavedModel       {folder}/  (for TensorFlow Serving: {base}/ is the model base path)")
+    print(*exporting.published(folder), sep="\n")
     print(f"Keras model      {base / 'model.keras'}")
     print(f"Pictures         {base / 'comparison.png'}")
     print(f"Settings, scores {base / 'run.json'}, {base / 'history.csv'}")

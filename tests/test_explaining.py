@@ -263,9 +263,9 @@ def test_the_heatmaps_command(small, tmp_path):
         (["heatmaps", "blurred.png"], "No model under saved_models/"),
         (["heatmaps", "blurred.png", "--model", "model.keras", "--score", "error"], "needs a sharp picture"),
         (["heatmaps", "blurred.png", "--model", "model.keras", "--sharp", "other.png"], "differ in size"),
-        (["heatmaps", "blurred.png", "--model", "model.keras", "--box", "1,2,3"], "4 whole numbers"),
+        (["heatmaps", "blurred.png", "--model", "model.keras", "--box", "1,2,3"], "four whole numbers"),
         (["heatmaps", "blurred.png", "--model", "model.keras", "--box", "50,0,20,20"], "box must lie inside"),
-        (["cost", "--size", "0x10"], "--size must be at least 1x1"),
+        (["cost", "--size", "0x10"], "argument --size: must be WIDTHxHEIGHT"),
     ],
 )
 def test_bad_input_ends_in_one_line(small, arguments, message):
@@ -276,12 +276,12 @@ def test_bad_input_ends_in_one_line(small, arguments, message):
 
 
 def test_the_cost_command(tmp_path):
-    done = run("cost", "--variant", "concat", "--size", "64x96", "--output", "costs", cwd=tmp_path)
+    done = run("cost", "--variant", "concat", "--size", "96x64", "--output", "costs", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    with open(tmp_path / "costs/cost_concat_64x96.csv", newline="") as file:
+    with open(tmp_path / "costs/cost_concat_96x64.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["layer"] for row in rows] == list(FIGURE_LAYERS)
     assert sum(int(row["parameters"]) for row in rows) == 5_608_707
-    assert Image.open(tmp_path / "costs/cost_concat_64x96.png").height > 300
+    assert Image.open(tmp_path / "costs/cost_concat_96x64.png").height > 300
     done = run("cost", "--variant", "all", "--size", "32x32", cwd=tmp_path)
     assert all(variant in done.stdout for variant in VARIANTS)

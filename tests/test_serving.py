@@ -132,7 +132,7 @@ def test_versions_are_numbered_and_complete(tmp_path):
     extra = tmp_path / "run.json"
     extra.write_text("{}")
     model = unet(widths=(4, 4, 4, 4, 4))
-    assert publish(model, base, [extra]) == base / "1"
+    assert publish(model, base, {"run.json": extra}) == base / "1"
     (base / "7").mkdir()  # taken, though it holds no model
     assert publish(model, base) == base / "8"
     assert versions(base) == [1, 8]
@@ -143,5 +143,5 @@ def test_versions_are_numbered_and_complete(tmp_path):
 
 def test_a_failed_export_leaves_nothing(tmp_path):
     with pytest.raises(FileNotFoundError):
-        publish(unet(widths=(4, 4, 4, 4, 4)), tmp_path, [tmp_path / "missing.json"])
+        publish(unet(widths=(4, 4, 4, 4, 4)), tmp_path, {"run.json": tmp_path / "missing.json"})
     assert list(tmp_path.iterdir()) == []

@@ -96,6 +96,14 @@ def positive_float(text):
     return value
 
 
+def size(text):
+    """A picture's size, such as 1280x720, as (height, width), for `argparse`."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT in pixels, such as 1280x720, not {text!r}")
+    return int(height), int(width)
+
+
 def seed(text):
     """An int that all random number generators take, for `argparse`."""
     value = int(text)

@@ -71,19 +71,17 @@ def explain_cost(variant, size, layers, output, overwrite):
         str, lines of tables.
 
     Raises:
-        InputError: if the size is 0 or a file cannot be written.
+        InputError: if a file cannot be written.
     """
-    if min(size) < 1:
-        raise InputError(f"--size must be at least 1x1, not {size[0]}x{size[1]}")
-    name = f"cost_{variant}_{size[0]}x{size[1]}"
+    shown = f"{size[1]}x{size[0]}"
+    name = f"cost_{variant}_{shown}"
     files = [output / f"{name}{suffix}" for suffix in (".png", ".csv")] if output else []
     _refuse_to_replace(files, overwrite)
-    heading = f"{variant}, {size[0]}x{size[1]}"
     if variant == "all":
         rows = cost.comparison(*size)
         yield cost.comparison_table(rows)
         costs = [each._replace(layer=name) for name, (each, _) in rows.items()]
-        figure = cost.comparison_chart(rows, f"The variants, {size[0]}x{size[1]}")
+        figure = cost.comparison_chart(rows, f"The variants, {shown}")
     else:
         network = build(variant)
         costs = cost.layer_costs(network, *size)
@@ -92,7 +90,7 @@ def explain_cost(variant, size, layers, output, overwrite):
         yield cost.table(rows)
         yield f"\nkeras-flops counts {counted / 1e9:.3f} GFLOPs, {ours / counted - 1:+.2%} here: with resizing."
         yield f"An output pixel depends on at most {receptive_radius()} pixels around it."
-        costs, figure = rows, cost.layer_chart(rows, heading)
+        costs, figure = rows, cost.layer_chart(rows, f"{variant}, {shown}")
     if output:
         make_folder(output)
         cost.write_csv(costs, files[1])

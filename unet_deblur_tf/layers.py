@@ -42,7 +42,7 @@ class ReflectPadding2D(keras.layers.Layer):
 
     def _source_index(self, size):
         """For each row (or column) of the padded picture, the row of the original that it shows."""
-        padded = -(-size // self.multiple) * self.multiple
+        padded = self._round_up(size)
         # Reflection has a period of 2 (size - 1): 0 1 2 3 | 2 1 | 0 1 2 3 ...
         last = size - 1
         period = ops.maximum(2 * last, 1)
@@ -53,7 +53,8 @@ class ReflectPadding2D(keras.layers.Layer):
         return (batch, self._round_up(height), self._round_up(width), channels)
 
     def _round_up(self, size):
-        return None if size is None else -(-size // self.multiple) * self.multiple
+        # Of positive numbers alone: ONNX's integer division rounds towards zero, TensorFlow's down.
+        return None if size is None else (size + self.multiple - 1) // self.multiple * self.multiple
 
     def get_config(self):
         return {**super().get_config(), "multiple": self.multiple}

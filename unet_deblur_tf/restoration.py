@@ -82,29 +82,31 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
     Raises:
         InputError: if the file cannot be loaded, or the pooling cannot be had from it.
     """
-    path = Path(path)
-    network = load_network(path)
-    if pooling != "auto":
-        if isinstance(network, _SavedModel):
-            raise InputError(f"{path} has its pooling built in: --pooling {pooling} needs the model.keras it came from")
-        if pooling == "local" and squeezes(network):
-            network = pool_within(network, POOLING_WINDOW * _training_crop(keras_file(path).with_name("run.json")))
-        elif pooling == "global":
-            network = pool_within(network, None)
-    return Restorer(network, tile, memory, ensemble)
+    return Restorer(load_network(Path(path), pooling), tile, memory, ensemble)
 
 
-def load_network(path):
+def load_network(path, pooling="auto"):
     """The Keras model of what `find_model` found, or of a foreign SavedModel something that is called like one.
 
+    Args:
+        path: `Path` of a `.keras` file or a SavedModel folder.
+        pooling: see `load_restorer`.
+
     Raises:
-        InputError: if the file cannot be loaded.
+        InputError: if the file cannot be loaded, or the pooling cannot be had from it.
     """
     file = keras_file(path)
     try:
-        return keras.saving.load_model(file, compile=False) if file.exists() else _SavedModel(path)
+        network = keras.saving.load_model(file, compile=False) if file.exists() else _SavedModel(path)
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
+    if pooling == "auto":
+        return network
+    if isinstance(network, _SavedModel):
+        raise InputError(f"{path} has its pooling built in: --pooling {pooling} needs the model.keras it came from")
+    if pooling == "global" or not squeezes(network):
+        return pool_within(network, None)
+    return pool_within(network, POOLING_WINDOW * _training_crop(file.with_name("run.json")))
 
 
 def keras_file(path):
@@ -196,6 +198,11 @@ class Restorer:
                 tile = (tile or max(height, width)) // 2 // CELL * CELL
                 if self._tile is not None or tile < SMALLEST_CHOSEN:
                     raise InputError(f"Not enough memory for {width}x{height} pixels: try a smaller --tile") from error
+            except tf.errors.InvalidArgumentError as error:
+                if not isinstance(self._network, _SavedModel):
+                    raise
+                # Its own limit, see `serving.export`.
+                raise InputError(f"The SavedModel does not take {width}x{height} pixels: try --tile 1056") from error
 
     def _restore(self, picture, tile, progress):
         height, width, _ = picture.shape

@@ -4,6 +4,7 @@ saved_models/concat_se/     the model base path
     1/  2/  ...             versions, each complete as soon as its name appears
 """
 
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,38 +12,56 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from unet_deblur_tf import warmup
+from unet_deblur_tf.picture_files import decode_upright, if_within
 
-def export(model, folder):
+MAX_PIXELS = 1920 * 1200  # of a request, unless set otherwise
+
+
+def export(model, folder, max_pixels=MAX_PIXELS):
     """Writes a network as a SavedModel with two signatures.
 
     `serving_default`: `image` float32 `(batch, height, width, 3)` in 0..1 to `restored`,
     the same, clipped to 0..1.
     `serving_bytes`: `image_bytes` string `(batch,)`, files in PNG, JPEG, GIF, BMP or WebP
-    of any sizes, to `restored_bytes` string `(batch,)`, PNG files.
+    of any sizes, to `restored_bytes` string `(batch,)`, PNG files, upright where a
+    JPEG's EXIF data says how.
+
+    What cannot be decoded, and what has too many pixels, is answered by INVALID_ARGUMENT
+    and a sentence, before the network runs.
 
     Args:
         model: `keras.Model` from and to pictures.
         folder: path that does not exist yet.
+        max_pixels: int, the most that a tensor `image` may have over its batch, and each
+            picture of `image_bytes`, which go through the network one after the other.
     """
 
     def restore(image):
         # Under mixed precision, too, what leaves is float32: TensorFlow Serving's JSON knows no bfloat16.
         return {"restored": tf.clip_by_value(tf.cast(model(image, training=False), tf.float32), 0.0, 1.0)}
 
-    def restore_file(image_bytes):
-        image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-        image = tf.cast(image, tf.float32) / 255
+    def restore_tensor(image):
+        return restore(if_within(max_pixels, tf.shape(image)[:3], "image", image))
+
+    def restore_file(numbered):
+        number, file = numbered
+        name = tf.strings.format("image_bytes[{}]", number)
+        image = tf.cast(decode_upright(file, name, max_pixels), tf.float32) / 255
         restored = restore(image[tf.newaxis])["restored"][0]
         # `tf.image.convert_image_dtype` would truncate: a quarter of a level darker on average.
         return tf.io.encode_png(tf.cast(tf.round(restored * 255), tf.uint8))
 
     def restore_files(image_bytes):
-        return {"restored_bytes": tf.map_fn(restore_file, image_bytes, parallel_iterations=1)}
+        numbered = (tf.range(tf.size(image_bytes)), image_bytes)
+        restored = tf.map_fn(restore_file, numbered, parallel_iterations=1, fn_output_signature=tf.string)
+        return {"restored_bytes": restored}
 
     # ExportArchive, since a plain `tf.saved_model.save` loads in Python and fails in TensorFlow Serving.
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serving_default", restore, [tf.TensorSpec((None, None, None, 3), tf.float32, name="image")])
+    picture = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
+    archive.add_endpoint("serving_default", restore_tensor, [picture])
     archive.add_endpoint("serving_bytes", restore_files, [tf.TensorSpec((None,), tf.string, name="image_bytes")])
     archive.write_out(str(folder), verbose=False)
 
@@ -61,7 +80,7 @@ def next_version(base):
     return max((int(entry.name) for entry in entries if entry.name.isdigit()), default=0) + 1
 
 
-def publish(model, base, extras=()):
+def publish(model, base, extras=(), max_pixels=MAX_PIXELS, warmup_sizes=None):
     """Exports a network as the next free version of a model base path.
 
     Everything is written under a temporary name beside the versions, which
@@ -70,20 +89,30 @@ def publish(model, base, extras=()):
     Args:
         model: `keras.Model`.
         base: model base path, made if missing.
-        extras: files to copy into the version's `assets.extra/`, which TensorFlow
-            Serving leaves alone.
+        extras: dict from names in the version's `assets.extra/`, which TensorFlow
+            Serving leaves alone, to the files to copy there.
+        max_pixels: see `export`.
+        warmup_sizes: list of (height, width) of the requests that the server runs while it
+            loads the version; None for the usual ones, as far as `max_pixels` allows, if
+            tensorflow-serving-api is there to write them.
 
     Returns:
         `Path` of the version folder.
     """
     base = Path(base)
     base.mkdir(parents=True, exist_ok=True)
+    if warmup_sizes is None:
+        usual = [size for size in warmup.SIZES if math.prod(size) <= max_pixels]
+        warmup_sizes = usual if warmup.available() else []
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=base))
     try:
-        export(model, partial / "model")
-        (partial / "model" / "assets.extra").mkdir()
-        for path in extras:
-            shutil.copy2(path, partial / "model" / "assets.extra")
-        return (partial / "model").rename(base / str(next_version(base)))
+        version = partial / "model"
+        export(model, version, max_pixels)
+        (version / "assets.extra").mkdir()
+        for name, path in dict(extras).items():
+            shutil.copy2(path, version / "assets.extra" / name)
+        if warmup_sizes:
+            warmup.write_requests(version / "assets.extra" / warmup.FILE, warmup_sizes)
+        return version.rename(base / str(next_version(base)))
     finally:
         shutil.rmtree(partial, ignore_errors=True)

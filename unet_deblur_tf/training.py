@@ -37,6 +37,7 @@ from unet_deblur_tf.losses import mixture
 from unet_deblur_tf.models import build, pool_within, squeezes
 from unet_deblur_tf.recipes import LOSSES
 from unet_deblur_tf.restoration import POOLING_WINDOW, Restorer, load_restorer, pooling_of
+from unet_deblur_tf.server_configs import write_configs
 
 VALIDATION_LIMIT = 32  # pictures scored after each epoch, evenly spaced
 CROPS_WITHOUT_CACHE = 12  # windows out of each decoded picture, where decoding is what takes the time
@@ -375,7 +376,8 @@ def publish(model, settings, base, work, test_pairs, pooling=None):
     }
     (work / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     kept = [work / name for name in ("model.keras", "history.csv", "run.json", "comparison.png")]
-    folder = serving.publish(model, base, extras=kept)
+    folder = serving.publish(model, base, {path.name: path for path in kept})
+    write_configs(base.parent)
     for path in kept:
         with write_by_rename(base / path.name) as partial:
             shutil.copy2(path, partial)

@@ -1,0 +1,97 @@
+"""One `export.py` command: which network, in which format, to where."""
+
+from pathlib import Path
+
+from unet_deblur_tf import serving, warmup
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.files import make_folder
+from unet_deblur_tf.restoration import find_model, keras_file, load_network
+from unet_deblur_tf.runtimes import export_litert, export_onnx
+from unet_deblur_tf.server_configs import write_configs
+
+BESIDE = ("model.keras", "history.csv", "run.json", "comparison.png")  # what a run leaves beside its network
+
+
+def export_network(
+    model=None,
+    format="savedmodel",
+    output=None,
+    overwrite=False,
+    pooling="auto",
+    max_pixels=None,
+    warmup_sizes=None,
+    size=None,
+):
+    """Exports a network from its `.keras` file.
+
+    Args:
+        model: as `restoration.find_model` takes it.
+        format: "savedmodel", "onnx" or "litert".
+        output: model base path for a SavedModel, else the file; None for beside the network.
+        overwrite: bool, replace a file. Versions of a SavedModel are never replaced.
+        pooling: of squeeze-and-excitation, see `restoration.load_network`.
+        max_pixels: of a SavedModel, see `serving.export`.
+        warmup_sizes: list of (height, width) for a SavedModel, see `warmup.write_requests`.
+        size: (height, width) for LiteRT.
+
+    Returns:
+        Lines that say what was written.
+
+    Raises:
+        InputError: if there is no such network, options do not go together, or the file exists.
+    """
+    for name, value, needed in (
+        ("max-pixels", max_pixels, "savedmodel"),
+        ("warmup", warmup_sizes, "savedmodel"),
+        ("size", size, "litert"),
+    ):
+        if value is not None and format != needed:
+            raise InputError(f"--{name} is for --format {needed}, not {format}")
+    if format == "litert" and size is None:
+        raise InputError("--format litert needs --size, such as 1280x720, the only one that it will take")
+    path = find_model(model)
+    source = keras_file(path)
+    if not source.exists():
+        raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
+    # A version has its network in its assets.extra/, below the model's folder.
+    home = path.parent.resolve()
+    if format == "savedmodel":
+        return _export_version(path, source, Path(output or home), pooling, max_pixels, warmup_sizes)
+    ending = ".onnx" if format == "onnx" else ".tflite"
+    target = Path(output) if output else home / f"{home.name}{f'_{size[1]}x{size[0]}' if size else ''}{ending}"
+    if target.suffix != ending:
+        raise InputError(f"--output must end in {ending} for --format {format}, not {target.name!r}")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} is there already: --overwrite replaces it, --output names another")
+    make_folder(target.parent)
+    network = load_network(path, pooling)
+    if format == "onnx":
+        export_onnx(network, target)
+    else:
+        export_litert(network, target, *size)
+    return [f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
+
+
+def _export_version(path, source, base, pooling, max_pixels, sizes):
+    max_pixels = max_pixels or serving.MAX_PIXELS
+    if sizes and not warmup.available():
+        raise InputError('--warmup needs tensorflow-serving-api: pip install -e ".[serving]"')
+    for height, width in sizes or ():
+        if height * width > max_pixels:
+            raise InputError(f"--warmup {width}x{height} has more pixels than the {max_pixels} of --max-pixels")
+    make_folder(base)
+    network = load_network(path, pooling)
+    extras = {name: source.with_name(name) for name in BESIDE if source.with_name(name).exists()}
+    folder = serving.publish(network, base, {**extras, "model.keras": source}, max_pixels, sizes)
+    write_configs(base.resolve().parent)
+    return published(folder)
+
+
+def published(folder):
+    """Lines that say where a version is and how to start the server."""
+    folder = Path(folder)
+    base = folder.parent
+    lines = [f"SavedModel       {folder}/  (for TensorFlow Serving: {base}/ is the model base path)"]
+    if not warmup.available():
+        lines.append('                 without warm-up requests, which need pip install -e ".[serving]"')
+    return lines

@@ -137,8 +137,15 @@ def test_keras_file_round_trip(variant, tmp_path):
     np.testing.assert_allclose(again(image), model(image), atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("variant", "precision"),
+    [
+        # What is in between goes through the same layers.
+        pytest.param(variant, precision, marks=() if variant in ("unet", "concat_reduce_se") else pytest.mark.slow)
+        for variant in VARIANTS
+        for precision in ("float32", "mixed_bfloat16", "mixed_float16")
+    ],
+)
 def test_one_training_step_in_each_precision(variant, precision):
     keras.config.set_dtype_policy(precision)
     model = unet(**VARIANTS[variant], widths=SMALL)
@@ -190,6 +197,7 @@ def test_an_unknown_variant_gets_the_list():
         build("resnet")
 
 
+@pytest.mark.slow
 def test_builds_and_computes_the_same_on_jax(tmp_path):
     model = randomise(unet(skips="all", attention=True, compress=True, widths=SMALL))
     model.save(tmp_path / "model.keras")

@@ -77,7 +77,7 @@ def test_the_receptive_radius_is_an_upper_bound(variant):
     [
         *((variant, None, (48, 1500)) for variant in VARIANTS),
         *((variant, 96, (1483, 40)) for variant in ATTENTIVE),
-        ("unet", None, (1200, 1130)),
+        pytest.param("unet", None, (1200, 1130), marks=pytest.mark.slow),
     ],
 )
 def test_tiles_equal_the_whole_picture(variant, window, shape):

@@ -192,6 +192,7 @@ def test_impossible_settings(trained, flags, message):
     one_line_error(run("train.py", "--data", "pairs", *flags, "--output", "impossible", cwd=folder), message)
 
 
+@pytest.mark.slow
 def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(trained):
     folder, _ = trained
     one_line_error(run("train.py", "--data", "nowhere", "--output", "tries", cwd=folder), "No such folder")

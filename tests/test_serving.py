@@ -18,7 +18,14 @@ from unet_deblur_tf.serving import export, next_version, publish, versions
 from unet_deblur_tf.variants import VARIANTS
 
 
-@pytest.fixture(scope="module", params=[*VARIANTS, "concat_se, local", "concat_reduce_se, local"])
+def _slow(name):
+    """Those whose parts the others have, too."""
+    return pytest.param(name, marks=pytest.mark.slow if name in ("concat", "concat_reduce", "concat_se, local") else ())
+
+
+@pytest.fixture(
+    scope="module", params=[_slow(name) for name in (*VARIANTS, "concat_se, local", "concat_reduce_se, local")]
+)
 def exported(request, tmp_path_factory):
     """(network, its SavedModel folder), for every variant at a small width, and with local pooling."""
     variant, _, pooling = request.param.partition(", ")

@@ -1,0 +1,39 @@
+"""Writes the folder of models that the serving tests ask a server for.
+
+python tests/serving/models.py FOLDER
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+LIMIT = 20_000  # pixels
+WARMUP = [(48, 64)]
+
+
+def write(folder):
+    """`small`, versions 1 and 2, of different weights, with squeeze-and-excitation; `plain`, version 1."""
+    from test_models import SMALL, randomise
+
+    from unet_deblur_tf.models import unet
+    from unet_deblur_tf.server_configs import write_configs
+    from unet_deblur_tf.serving import publish
+    from unet_deblur_tf.variants import VARIANTS
+
+    folder = pathlib.Path(folder)
+    folder.mkdir(exist_ok=True)
+    for name, variant, widths in (
+        ("small", "concat_se", SMALL),
+        ("small", "concat_se", (8, 8, 8, 8, 8)),
+        ("plain", "unet", SMALL),
+    ):
+        network = randomise(unet(**VARIANTS[variant], widths=widths, name=variant))
+        network.save(folder / "model.keras")
+        publish(network, folder / name, {"model.keras": folder / "model.keras"}, LIMIT, WARMUP)
+        (folder / "model.keras").unlink()
+    write_configs(folder)
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])

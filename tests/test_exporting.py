@@ -1,0 +1,199 @@
+"""`export.py`, and that other runtimes compute from its files what Keras computes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from test_models import SMALL, random_picture, randomise
+
+from unet_deblur_tf import serving, warmup
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.exporting import export_network
+from unet_deblur_tf.models import pool_within, unet
+from unet_deblur_tf.runtimes import export_litert, export_onnx
+from unet_deblur_tf.server_configs import KEPT, write_configs
+from unet_deblur_tf.variants import VARIANTS
+
+SLOW = ("concat", "concat_reduce", "concat_reduce_se", "concat_reduce_se, local")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in [*VARIANTS, "concat_se, local", "concat_reduce_se, local"]
+    ]
+)
+def network(request):
+    variant, _, pooling = request.param.partition(", ")
+    network = randomise(unet(**VARIANTS[variant], widths=SMALL, name=variant))
+    return pool_within(network, 32) if pooling else network
+
+
+def clipped(network, image):
+    return np.clip(network(image), 0, 1)
+
+
+def test_onnx_takes_any_size(network, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export_onnx(network, tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    assert [(each.name, each.shape) for each in session.get_inputs()] == [("image", ["batch", "height", "width", 3])]
+    assert [(each.name, each.shape) for each in session.get_outputs()] == [
+        ("restored", ["batch", "height", "width", 3])
+    ]
+    for size in ((33, 20), (64, 80), (1, 7), (130, 17)):
+        image = 1.4 * random_picture(*size, batch=2) - 0.2  # some of it leaves 0..1
+        (restored,) = session.run(["restored"], {"image": image})
+        np.testing.assert_allclose(restored, clipped(network, image), atol=1e-4)
+    assert [path.name for path in tmp_path.iterdir()] == ["network.onnx"]
+
+
+def test_litert_takes_its_size(network, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    export_litert(network, tmp_path / "network.tflite", 40, 61)
+    restore = interpreter.Interpreter(str(tmp_path / "network.tflite")).get_signature_runner()
+    image = 1.4 * random_picture(40, 61) - 0.2
+    np.testing.assert_allclose(restore(image=image)["restored"], clipped(network, image), atol=1e-3)
+
+
+@pytest.mark.parametrize("source", ["savedmodel", "onnx"])
+def test_openvino_reads_them(source, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    network = randomise(unet(**VARIANTS["concat_se"], widths=SMALL))
+    if source == "onnx":
+        export_onnx(network, tmp_path / "network.onnx")
+        model = openvino.convert_model(tmp_path / "network.onnx")
+    else:
+        serving.export(network, tmp_path / "1")
+        # It knows neither the limit's operations nor string tensors.
+        model = openvino.convert_model(tmp_path / "1")
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for size in ((33, 20), (64, 80)):
+        image = random_picture(*size)
+        np.testing.assert_allclose(compiled({"image": image})["restored"], clipped(network, image), atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_leaves_as_float32(precision, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    keras.config.set_dtype_policy(precision)
+    mixed = randomise(unet(widths=SMALL))
+    keras.config.set_dtype_policy("float32")
+    network = unet(widths=SMALL)
+    network.set_weights(mixed.get_weights())
+    export_onnx(mixed, tmp_path / "network.onnx")
+    image = random_picture(24, 24)
+    (restored,) = onnxruntime.InferenceSession(tmp_path / "network.onnx").run(None, {"image": image})
+    np.testing.assert_allclose(restored, clipped(network, image), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A model base path with one version, as training leaves it."""
+    base = tmp_path_factory.mktemp("saved_models") / "tiny"
+    network = randomise(unet(widths=(4, 4, 4, 4, 4), name="tiny"))
+    base.mkdir()
+    network.save(base / "model.keras")
+    (base / "run.json").write_text('{"settings": {"crop": 64}}')
+    serving.publish(network, base, {name: base / name for name in ("model.keras", "run.json")}, warmup_sizes=())
+    return base
+
+
+def export(*arguments, cwd):
+    command = [sys.executable, Path(__file__).parents[1] / "export.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_the_command(base, tmp_path):
+    shutil.copytree(base, tmp_path / "saved_models/tiny")
+    done = export("--max-pixels", "999", "--warmup", "30x20", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert serving.versions(tmp_path / "saved_models/tiny") == [1, 2]
+    extra = tmp_path / "saved_models/tiny/2/assets.extra"
+    assert {path.name for path in extra.iterdir()} == {"model.keras", "run.json", warmup.FILE}
+    assert (extra / "model.keras").read_bytes() == (base / "model.keras").read_bytes()
+    assert "saved_models/tiny/2/" in done.stdout
+    done = export("--format", "onnx", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "saved_models/tiny/tiny.onnx").stat().st_size > 10_000
+    done = export("--format", "onnx", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "tiny.onnx is there already: --overwrite" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(model="none.keras"), "No such model: none.keras"),
+        (dict(format="litert"), "needs --size"),
+        (dict(size=(20, 30)), "--size is for --format litert, not savedmodel"),
+        (dict(format="onnx", max_pixels=5), "--max-pixels is for --format savedmodel, not onnx"),
+        (dict(format="onnx", warmup_sizes=[]), "--warmup is for"),
+        (dict(format="onnx", output="network.tflite"), "must end in .onnx"),
+        (dict(warmup_sizes=[(2000, 3000)]), "--warmup 3000x2000 has more pixels than the 2304000"),
+    ],
+)
+def test_what_does_not_go_together(base, options, message):
+    with pytest.raises(InputError, match=message):
+        export_network(**{"model": str(base), **options})
+    assert serving.versions(base) == [1]
+
+
+def test_a_foreign_saved_model_cannot_be_exported(base, tmp_path):
+    shutil.copytree(base / "1", tmp_path / "1", ignore=shutil.ignore_patterns("model.keras"))
+    with pytest.raises(InputError, match="without the model"):
+        export_network(model=str(tmp_path / "1"))
+
+
+def test_warmup_requests_run(base, tmp_path):
+    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    import tensorflow as tf
+
+    warmup.write_requests(tmp_path / "requests", [(20, 36), (32, 16)])
+    assert (tmp_path / "requests").stat().st_size < 2_000
+    signatures = tf.saved_model.load(str(base / "1")).signatures
+    shapes = []
+    for record in tf.data.TFRecordDataset(str(tmp_path / "requests")):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+        (answer,) = signatures[request.model_spec.signature_name](**inputs).values()
+        shapes.append(answer.shape if answer.dtype == tf.float32 else tf.io.decode_png(answer[0]).shape)
+    assert shapes == [(1, 20, 36, 3), (20, 36, 3), (1, 32, 16, 3), (32, 16, 3)]
+
+
+def test_usual_warmup_requests_stay_below_the_limit(base, tmp_path):
+    network = keras.saving.load_model(base / "model.keras")
+    for limit, there in ((1280 * 720, True), (1280 * 720 - 1, False)):
+        folder = serving.publish(network, tmp_path / "net", max_pixels=limit)
+        assert (folder / "assets.extra" / warmup.FILE).exists() == (there and warmup.available())
+
+
+def test_models_config_is_what_the_server_reads(base):
+    model_server_config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
+    folder = base.parent
+    write_configs(folder)
+    models = text_format.Parse((folder / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
+    (model,) = models.model_config_list.config
+    assert (model.name, model.base_path, model.model_platform) == ("tiny", "/models/tiny", "tensorflow")
+
+
+def test_configs_that_people_changed_stay(base, tmp_path):
+    shutil.copytree(base, tmp_path / "a")
+    write_configs(tmp_path)
+    for name in ("monitoring.config", "batching.config"):
+        (tmp_path / name).write_text("changed")
+    shutil.copytree(base, tmp_path / "b")
+    (tmp_path / "no model").mkdir()
+    write_configs(tmp_path)
+    assert (tmp_path / "monitoring.config").read_text() == (tmp_path / "batching.config").read_text() == "changed"
+    text = (tmp_path / "models.config").read_text()
+    assert [line.split('"')[1] for line in text.splitlines() if "name:" in line] == ["a", "b"]
+    (tmp_path / "models.config").write_text(text.removeprefix(KEPT))
+    shutil.rmtree(tmp_path / "b")
+    write_configs(tmp_path)
+    assert '"b"' in (tmp_path / "models.config").read_text()

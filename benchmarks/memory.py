@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from unet_deblur_tf import cli
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.memory import RESTORING_BYTES
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 SIDES = (512, 1024)
@@ -21,8 +21,8 @@ SIDES = (512, 1024)
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", choices=VARIANTS, nargs="*", default=list(VARIANTS))
-    parser.add_argument("--one", help=argparse.SUPPRESS)  # in its own process: variant,precision,side
+    parser.add_argument("--variant", choices=RESTORING_BYTES, nargs="*", default=list(RESTORING_BYTES))
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # in its own process: variant;precision;side
     return parser.parse_args()
 
 
@@ -37,11 +37,12 @@ def peak(variant, precision, side):
     import keras
     import numpy as np
 
-    from unet_deblur_tf.models import build
+    from unet_deblur_tf.models import build, pool_within
     from unet_deblur_tf.restoration import Restorer
 
     keras.config.set_dtype_policy(precision)
-    restore = Restorer(build(variant), tile=0)
+    variant, _, local = variant.partition(", ")
+    restore = Restorer(pool_within(build(variant), 144 if local else None), tile=0)
     restore(np.zeros((64, 64, 3), np.uint8))
     before = memory("VmRSS")
     for _ in range(2):
@@ -51,7 +52,7 @@ def peak(variant, precision, side):
 
 def main(arguments):
     if arguments.one:
-        variant, precision, side = arguments.one.split(",")
+        variant, precision, side = arguments.one.split(";")
         cli.quiet_tensorflow()
         print(json.dumps(peak(variant, precision, int(side))))
         return
@@ -62,7 +63,7 @@ def main(arguments):
             small, large = (
                 json.loads(
                     subprocess.run(
-                        [sys.executable, __file__, "--one", f"{variant},{precision},{side}"],
+                        [sys.executable, __file__, "--one", f"{variant};{precision};{side}"],
                         capture_output=True, text=True, check=True,
                     ).stdout.splitlines()[-1]
                 )

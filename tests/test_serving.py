@@ -110,7 +110,11 @@ def test_bytes_of_mixed_sizes_and_formats_in_one_request(exported, tmp_path, pic
 
 @pytest.mark.parametrize(
     ("broken", "message"),
-    [(b"no picture", "Unknown image file format"), (b"", "Input is empty"), ("truncated", "Invalid PNG")],
+    [
+        (b"no picture", r"image_bytes\[1\] of 10 bytes is not a PNG"),
+        (b"", r"image_bytes\[1\] of 0 bytes is not a PNG"),
+        ("truncated", "Invalid PNG"),
+    ],
 )
 def test_a_broken_picture_gets_an_error_that_says_so(tmp_path, picture, broken, message):
     folder = tmp_path / "1"

@@ -36,18 +36,24 @@ RESTORING_BYTES = {
     "unet": (920, 440),
     "concat": (6280, 3850),
     "concat_se": (6460, 4180),
+    "concat_se, local": (6460, 4180),
     "concat_reduce": (5870, 6530),
     "concat_reduce_se": (6280, 5600),
+    "concat_reduce_se, local": (6280, 5600),
 }
 
 
 def restoring_bytes_per_pixel(network):
-    """What restoring takes per pixel of the picture, by the network's name and precision; the most known if unknown.
+    """What restoring takes per pixel of the picture, by the network's name, pooling and precision.
 
     Args:
         network: `keras.Model`, or anything with a `name` and `layers`.
+
+    Returns:
+        A number; the most known if the network is not.
     """
-    known = RESTORING_BYTES.get(network.name)
+    local = any(getattr(layer, "window", None) for layer in network.layers)
+    known = RESTORING_BYTES.get(network.name + (", local" if local else ""))
     if known is None:
         return max(max(row) for row in RESTORING_BYTES.values())
     return known[any("16" in layer.compute_dtype for layer in network.layers)]

@@ -21,6 +21,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.inference import for_inference
 from unet_deblur_tf.layers import CELL, window_means
 from unet_deblur_tf.memory import free_memory, restoring_bytes_per_pixel
 from unet_deblur_tf.models import pool_within, receptive_radius, squeezes
@@ -162,17 +163,18 @@ class Restorer:
         self._turns = list(itertools.product((False, True), repeat=3)) if ensemble else [(False, False, False)]
 
         self._network = network
-        self._run = tf.function(lambda image: network(image, training=False), input_signature=[PICTURE])
+        fast = network if isinstance(network, _SavedModel) else for_inference(network)
+        self._run = tf.function(lambda image: fast(image, training=False), input_signature=[PICTURE])
         self._squeezes = [(layer.window, layer.output.shape[-1]) for layer in squeezes(network)]
 
     @functools.cached_property
     def _halves(self):
         """For tiles, with squeeze-and-excitation: picture to means of its cells; picture and means to the result."""
-        halves = pool_within(self._network, CELL)
-        cells = [layer.output for layer in squeezes(halves)]
-        measure = keras.Model(halves.input, cells)
-        finish = keras.Model([halves.input, *cells], halves.output)
-        means = [tf.TensorSpec((None, None, None, channels), tf.float32) for _, channels in self._squeezes]
+        cells = pool_within(self._network, CELL)
+        measure = for_inference(keras.Model(cells.input, [layer.output for layer in squeezes(cells)]))
+        pooled = [layer.output for layer in squeezes(self._network)]
+        finish = for_inference(keras.Model([self._network.input, *pooled], self._network.output))
+        means = [tf.TensorSpec(tensor.shape, tf.float32) for tensor in pooled]
         return (
             tf.function(lambda image: measure(image, training=False), input_signature=[PICTURE]),
             tf.function(lambda image, means: finish([image, *means], training=False), input_signature=[PICTURE, means]),
@@ -286,9 +288,11 @@ class Restorer:
                     ]
                     whole[:, upper:lower, first:last] = inside
                 done()
-        for cells, (window, channels) in zip(found, self._squeezes):
+        if self._squeezes[0][0] is None:
             # The padded picture consists of whole cells, so their mean is its mean.
-            count = max(grid) if window is None else window // CELL
+            return [cells.mean(axis=(1, 2), keepdims=True) for cells in found]
+        for cells, (window, channels) in zip(found, self._squeezes):
+            count = window // CELL
             for channel in range(0, channels, 16):  # some at a time, since it takes several times their memory
                 cells[..., channel : channel + 16] = window_means(cells[..., channel : channel + 16], count)
         return found
@@ -342,6 +346,9 @@ def _seams(tiles):
 
 
 def _part(means, top, bottom, left, right):
+    """What a tile needs of them: all, where they are of the whole picture."""
+    if means.shape[1:3] == (1, 1):
+        return means
     return means[:, top // CELL : -(-bottom // CELL), left // CELL : -(-right // CELL)]
 
 

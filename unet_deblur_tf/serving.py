@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from unet_deblur_tf import warmup
+from unet_deblur_tf.inference import for_inference
 from unet_deblur_tf.picture_files import decode_upright, if_within
 
 MAX_PIXELS = 1920 * 1200  # of a request, unless set otherwise
@@ -37,9 +38,11 @@ def export(model, folder, max_pixels=MAX_PIXELS):
             picture of `image_bytes`, which go through the network one after the other.
     """
 
+    fast = for_inference(model)
+
     def restore(image):
         # Under mixed precision, too, what leaves is float32: TensorFlow Serving's JSON knows no bfloat16.
-        return {"restored": tf.clip_by_value(tf.cast(model(image, training=False), tf.float32), 0.0, 1.0)}
+        return {"restored": tf.clip_by_value(tf.cast(fast(image, training=False), tf.float32), 0.0, 1.0)}
 
     def restore_tensor(image):
         return restore(if_within(max_pixels, tf.shape(image)[:3], "image", image))
@@ -59,7 +62,7 @@ def export(model, folder, max_pixels=MAX_PIXELS):
 
     # ExportArchive, since a plain `tf.saved_model.save` loads in Python and fails in TensorFlow Serving.
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive.track(fast)
     picture = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
     archive.add_endpoint("serving_default", restore_tensor, [picture])
     archive.add_endpoint("serving_bytes", restore_files, [tf.TensorSpec((None,), tf.string, name="image_bytes")])

@@ -1,0 +1,89 @@
+"""The form for inference computes what the trained form does."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_models import SMALL, random_picture, randomise
+
+from unet_deblur_tf.inference import Convolution, LevelConvolution, for_inference
+from unet_deblur_tf.models import pool_within, unet
+from unet_deblur_tf.variants import VARIANTS
+
+STYLES = (dict(), dict(norm="none", activation="leaky_relu"), dict(norm="layer", head="sigmoid"))
+
+
+def layers(network, kind):
+    return [layer.name for layer in network.layers if type(layer) is kind]
+
+
+@pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_equals_the_trained_form(variant, style):
+    network = randomise(unet(**VARIANTS[variant], **style, widths=SMALL))
+    before = [weight.numpy() for weight in network.weights]
+    fast = for_inference(network)
+    for size in ((1, 1), (16, 16), (33, 50), (64, 80)):
+        image = random_picture(*size, batch=2)
+        np.testing.assert_allclose(fast(image), network(image), atol=1e-5)
+    for weight, value in zip(network.weights, before):
+        np.testing.assert_array_equal(weight, value)
+    # Batch norm that follows a convolution is gone; in the compressing blocks the first one precedes it.
+    left = layers(fast, keras.layers.BatchNormalization)
+    assert all("reduce_norm1" in name for name in left)
+    assert len(left) == (4 if VARIANTS[variant].get("compress") and not style else 0)
+    wide = ["up3_conv1", "up4_conv1"] if variant in ("concat", "concat_se") else []
+    assert layers(fast, LevelConvolution) == wide
+    assert "up1_conv1" in layers(fast, Convolution)
+
+
+@pytest.mark.parametrize("variant", ["concat_se", "concat_reduce_se"])
+def test_local_pooling(variant):
+    """Its gates differ from place to place, so that levels have to be upsampled before they are scaled."""
+    network = pool_within(randomise(unet(**VARIANTS[variant], widths=SMALL)), 32)
+    fast = for_inference(network)
+    image = random_picture(70, 90)
+    np.testing.assert_allclose(fast(image), network(image), atol=1e-5)
+    assert layers(fast, LevelConvolution) == []
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(precision):
+    reference = randomise(unet(skips="all", attention=True, widths=SMALL))
+    keras.config.set_dtype_policy(precision)
+    network = unet(skips="all", attention=True, widths=SMALL)
+    network.set_weights(reference.get_weights())
+    fast = for_inference(network)
+    assert {layer.compute_dtype for layer in fast.layers if isinstance(layer, Convolution)} == {precision[6:]}
+    image = random_picture(48, 64)
+    expected = reference(image)
+    # As close to float32 as the trained form in the same precision is, give or take.
+    error, usual = (float(np.abs(each(image) - expected).mean()) for each in (fast, network))
+    assert error < 1.5 * usual + 1e-6
+
+
+@pytest.mark.parametrize("factors", [(1, 2), (2, 1, 4), (8, 1), (4, 2, 1, 2, 8)])
+@pytest.mark.parametrize("size", [(8, 8), (16, 40)])
+def test_level_convolution(factors, size):
+    """Next to what it stands for: upsample, join, convolve."""
+    rng = np.random.default_rng(sum(factors))
+    channels = [3 + index for index in range(len(factors))]
+    features = [
+        rng.normal(size=(2, size[0] // factor, size[1] // factor, count)).astype(np.float32)
+        for factor, count in zip(factors, channels)
+    ]
+    kernel = rng.normal(size=(3, 3, sum(channels), 5)).astype(np.float32)
+    bias = rng.normal(size=5).astype(np.float32)
+    upsampled = []
+    for part, factor in zip(features, factors):
+        while factor > 1:
+            part = tf.image.resize(part, (2 * part.shape[1], 2 * part.shape[2]))
+            factor //= 2
+        upsampled.append(part)
+    expected = tf.nn.conv2d(tf.concat(upsampled, -1), kernel, 1, "SAME") + bias
+    np.testing.assert_allclose(LevelConvolution(kernel, bias, factors, channels)(features), expected, atol=1e-4)
+
+
+def test_other_models_stay_as_they_are():
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same")])
+    assert for_inference(model) is model

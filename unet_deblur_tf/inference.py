@@ -1,0 +1,247 @@
+"""The same network in a form that runs faster and in less memory, for restoring and serving.
+
+    fast = for_inference(network)              # equal to 1e-4, sharing weights
+
+- Batch norm is folded into the convolution before it: two passes over memory less.
+- A convolution of levels that were upsampled is evaluated at their own, low resolution. Both
+  steps are linear, so they can be exchanged: a 3x3 convolution of upsampled features is the sum
+  of nine 1x1 convolutions of the features themselves, each upsampled and shifted by its tap
+  (zero beyond the border, as the convolution pads). At a half, a quarter, an eighth of the
+  resolution they cost 1/4, 1/16, 1/64, and the wide tensor that joins all levels at full
+  resolution is never made.
+
+What is trained and saved stays the network of `models.py`, the reference for this one. This
+form needs TensorFlow.
+"""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation
+
+# Where upsampled features have fewer than this many times the convolution's own channels, nine
+# small tensors to upsample cost more than they save. Measured: README, "Speed".
+WORTHWHILE = 4
+
+
+def for_inference(network):
+    """Rewrites a network for inference.
+
+    Args:
+        network: `keras.Model`, such as `models.unet` or `models.pool_within` give; what is not
+            made of layers as those are stays as it is.
+
+    Returns:
+        `keras.Model` from the same input to the same output, of the network's own layers where
+        they stay as they are. Not for training, nor for saving as `.keras`.
+    """
+    if type(network).__name__ != "Functional":
+        return network
+    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=_call)
+
+
+def _call(layer, *arguments, **keywords):
+    """What comes out of a layer: a tensor, or one of the notes below, which the next layer may make use of."""
+    tensor = functools.partial(layer, *keras.tree.map_structure(_tensor, arguments), **keywords)
+    given = arguments[0]
+    if isinstance(layer, BilinearUpsampling2D):
+        if isinstance(given, _Upsampled):
+            return _Upsampled(given.features, 2 * given.factor, tensor)
+        return _Upsampled(_tensor(given), 2, tensor)
+    if isinstance(layer, Excitation) and isinstance(given[0], _Upsampled) and given[1].shape[1:3] == (1, 1):
+        # The same gate everywhere: before or after upsampling.
+        return _Upsampled(layer([given[0].features, given[1]]), given[0].factor, tensor)
+    if isinstance(layer, keras.layers.Concatenate):
+        return _Joined(given, tensor)
+    if type(layer) is keras.layers.Conv2D:
+        return _Convolved(layer, given)
+    if isinstance(layer, keras.layers.BatchNormalization) and isinstance(given, _Convolved):
+        return given.followed_by(layer)
+    return tensor()
+
+
+def _tensor(value):
+    return value.tensor if isinstance(value, _Note) else value
+
+
+class _Note:
+    """A tensor that is made when somebody asks for it, and how it comes about."""
+
+    def __init__(self, make):
+        self._make = make
+
+    @functools.cached_property
+    def tensor(self):
+        return self._make()
+
+
+class _Upsampled(_Note):
+    """`features`, `factor` times smaller than the tensor."""
+
+    def __init__(self, features, factor, make):
+        super().__init__(make)
+        self.features, self.factor = features, factor
+
+
+class _Joined(_Note):
+    """Tensors and notes side by side along the channels."""
+
+    def __init__(self, parts, make):
+        super().__init__(make)
+        self.parts = parts
+
+
+class _Convolved(_Note):
+    """A convolution, with what batch norm makes of it folded in."""
+
+    def __init__(self, layer, given, scale=1.0, shift=0.0):
+        super().__init__(self._convolve)
+        self.layer, self.given, self.scale, self.shift = layer, given, scale, shift
+
+    def followed_by(self, norm):
+        scale = 1 / np.sqrt(norm.moving_variance.numpy() + norm.epsilon) * (norm.gamma.numpy() if norm.scale else 1)
+        offset = (norm.beta.numpy() if norm.center else 0) - norm.moving_mean.numpy() * scale
+        return _Convolved(self.layer, self.given, self.scale * scale, self.shift * scale + offset)
+
+    def _convolve(self):
+        layer = self.layer
+        kernel = layer.kernel.numpy() * self.scale
+        bias = (layer.bias.numpy() if layer.use_bias else np.zeros(layer.filters, np.float32)) * self.scale + self.shift
+        style = dict(name=layer.name, dtype=layer.dtype_policy)
+        parts = self.given.parts if isinstance(self.given, _Joined) else [self.given]
+        coarse = [part for part in parts if isinstance(part, _Upsampled)]
+        channels = sum(part.features.shape[-1] for part in coarse)
+        if layer.kernel_size != (3, 3) or channels < WORTHWHILE * layer.filters:
+            return Convolution(kernel, bias, **style)(_tensor(self.given))
+        factors = [part.factor if isinstance(part, _Upsampled) else 1 for part in parts]
+        tensors = [part.features if isinstance(part, _Upsampled) else _tensor(part) for part in parts]
+        return LevelConvolution(kernel, bias, factors, [each.shape[-1] for each in tensors], **style)(tensors)
+
+
+class Convolution(keras.layers.Layer):
+    """A "same" convolution with given weights.
+
+    Args:
+        kernel: array `(height, width, channels, filters)`.
+        bias: array `(filters,)`.
+    """
+
+    def __init__(self, kernel, bias, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.kernel = self._constant(kernel, "kernel")
+        self.bias = self._constant(bias, "bias")
+
+    def _constant(self, value, name):
+        return self.add_weight(value.shape, lambda shape, dtype: keras.ops.cast(value, dtype), name=name)
+
+    def call(self, inputs):
+        return tf.nn.bias_add(tf.nn.conv2d(inputs, self.kernel, 1, "SAME"), self.bias)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.bias.shape[0])
+
+
+class LevelConvolution(Convolution):
+    """A "same" 3x3 convolution of features joined along the channels, the upsampled ones taken as they were before.
+
+    Args:
+        kernel: array `(3, 3, channels, filters)`, over the joined features.
+        bias: array `(filters,)`.
+        factors: for each of the features, a power of two: how much smaller they are than the output.
+        channels: for each of the features, how many.
+
+    Input shape: a list of `(batch, height / factor, width / factor, channels)`, at least one with factor 1.
+    Output shape: `(batch, height, width, filters)`.
+    """
+
+    def __init__(self, kernel, bias, factors, channels, **kwargs):
+        kernels = np.split(kernel, np.cumsum(channels)[:-1], axis=2)
+
+        def joined(factor):
+            return np.concatenate([each for each, own in zip(kernels, factors) if own == factor], axis=2)
+
+        super().__init__(joined(1), bias, **kwargs)
+        self.factors = factors
+        # By factor and column tap dx: 1x1 kernels to the three row taps side by side.
+        self.taps = {
+            factor: [
+                self._constant(
+                    np.concatenate(joined(factor)[:, dx], axis=-1)[np.newaxis, np.newaxis], f"taps{factor}_{dx}"
+                )
+                for dx in range(3)
+            ]
+            for factor in sorted({*factors} - {1}, reverse=True)
+        }
+
+    def call(self, inputs):
+        features = {
+            factor: tf.concat([each for each, own in zip(inputs, self.factors) if own == factor], -1)
+            for factor in {*self.factors}
+        }
+        output = super().call(features.pop(1))
+        # Upsample, shift and add: along the rows for each column tap, then along the columns for all of them.
+        rows = [tf.split(_spread(self._row_taps(features, dx), axis=1), 2, -1) for dx in range(3)]
+        halves = [_spread(tf.concat(taps, -1), axis=2) for taps in zip(*rows)]
+        return output + tf.reshape(tf.stack(halves, 2), tf.shape(output))
+
+    def _row_taps(self, features, dx):
+        """At half the output's resolution: of one column tap, what the three row taps give, side by side."""
+        taps, factor = None, max(features)
+        while True:
+            if factor in features:
+                here = tf.nn.conv2d(features[factor], self.taps[factor][dx], 1, "SAME")
+                taps = here if taps is None else taps + here
+            if factor == 2:
+                return taps
+            factor //= 2
+            shape = tf.shape(taps)
+            taps = tf.cast(tf.image.resize(taps, (2 * shape[1], 2 * shape[2])), taps.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[self.factors.index(1)][:-1], self.bias.shape[0])
+
+
+# Upsampling by two, shifted by a tap: new place 2 i + phase takes these shares of the old places i - 1, i, i + 1.
+SHARES = np.array(
+    [  # tap -1           tap 0              tap 1
+        [[0.75, 0.25, 0], [0.25, 0.75, 0], [0, 0.75, 0.25]],
+        [[0.25, 0.75, 0], [0, 0.75, 0.25], [0, 0.25, 0.75]],
+    ]
+)
+# What to put beyond the border, from the taps' (-1, 0, 1) last place inside, so that the border is repeated when
+# upsampling, as bilinear interpolation does, and zero when shifting, as the convolution's padding is.
+BEFORE = np.array([[1, -4, 0], [0, 1, 0], [0, 0, 0]])
+AFTER = np.array([[0, 0, 0], [0, 1, 0], [0, -4, 1]])
+
+
+def _spread(taps, axis):
+    """Upsamples three taps by two along an axis, shifts each to its place, and adds them up.
+
+    Args:
+        taps: `(batch, height, width, 3 * filters)`.
+        axis: 1 for rows, the first step; 2 for columns, the second.
+
+    Returns:
+        `(batch, height, width, 2 * filters)`, the new places side by side in the order that
+        `tf.nn.depth_to_space` takes after the second step.
+    """
+    channels = taps.shape[-1]
+    filters = channels // 3
+
+    def constant(*matrices):
+        return tf.constant(np.stack(matrices)[np.newaxis], taps.dtype)
+
+    def place(start, stop):
+        return taps[:, start:stop] if axis == 1 else taps[:, :, start:stop]
+
+    eye = np.eye(filters)
+    before = tf.nn.conv2d(place(None, 1), constant(np.kron(BEFORE, eye)), 1, "VALID")
+    after = tf.nn.conv2d(place(-1, None), constant(np.kron(AFTER, eye)), 1, "VALID")
+    padded = tf.concat([before, taps, after], axis)
+    matrices = [np.kron(SHARES[:, :, old].T, eye) for old in range(3)]
+    if axis == 1:
+        return tf.nn.conv2d(padded, tf.transpose(constant(*matrices), [1, 0, 2, 3]), 1, "VALID")
+    return tf.nn.conv2d(padded, constant(*matrices), 1, "VALID")

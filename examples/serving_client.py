@@ -11,6 +11,7 @@ import argparse
 import base64
 import os
 import pathlib
+import re
 import sys
 
 PORTS = {"rest": 8501, "grpc": 8500}
@@ -49,8 +50,9 @@ def restore_by_rest(files, server, model, timeout):
         answer = reply.json()
     except ValueError as error:
         raise ServerError(f"{server} answered {reply.status_code} without JSON: is this its REST port?") from error
-    if "error" in answer:
-        raise ServerError(f"{server} answered {reply.status_code}: {answer['error']}")
+    if not isinstance(answer, dict) or "predictions" not in answer:
+        text = answer["error"] if isinstance(answer, dict) and "error" in answer else reply.text[:500]
+        raise ServerError(f"{server} answered {reply.status_code}: {text}")
     # Of a single output TensorFlow Serving leaves out the name.
     return [base64.b64decode(prediction["b64"]) for prediction in answer["predictions"]]
 
@@ -78,7 +80,7 @@ def restore_by_grpc(files, server, model, timeout):
             reply = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAVAILABLE:
-                text = f"No server answers at {server}: is it running, and is this its gRPC port? ({error.details()})"
+                text = f"{server} cannot be reached by gRPC, or has too much to do: {error.details()}"
             elif error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 text = f"{server} took longer than {timeout:g} s (--timeout)"
             else:
@@ -87,14 +89,28 @@ def restore_by_grpc(files, server, model, timeout):
     return list(reply.outputs["restored_bytes"].string_val)
 
 
+def model(text):
+    if not re.fullmatch(r"[^/:]+(/versions/\d+)?", text):
+        raise argparse.ArgumentTypeError(f"must be NAME or NAME/versions/N, not {text!r}")
+    return text
+
+
+def seconds(text):
+    if not float(text) > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return float(text)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("blurred", type=pathlib.Path, help="PNG, JPEG, GIF, BMP or WebP")
     parser.add_argument("restored", type=pathlib.Path, help="the PNG to write")
     parser.add_argument("--protocol", choices=PORTS, default="rest", help="default: %(default)s")
     parser.add_argument("--server", metavar="HOST:PORT", help="default: localhost, 8501 for REST, 8500 for gRPC")
-    parser.add_argument("--model", default="concat_se", help="NAME or NAME/versions/N (default: %(default)s)")
-    parser.add_argument("--timeout", type=float, default=120, help="in seconds (default: %(default)s)")
+    parser.add_argument(
+        "--model", type=model, default="concat_se", help="NAME or NAME/versions/N (default: %(default)s)"
+    )
+    parser.add_argument("--timeout", type=seconds, default=120, help="in seconds (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     return parser.parse_args()
 

@@ -60,7 +60,13 @@ def parse_arguments():
 
 def main(arguments):
     shared, rows = EXPERIMENTS[arguments.experiment]
-    sets = {"held out": None, **dict(pair.split("=", 1) for pair in arguments.pairs)}
+    sets = {"held out": None}
+    for pair in arguments.pairs:
+        name, _, folder = pair.rpartition("=")
+        sets[name or Path(folder).name] = Path(folder).resolve()
+    if arguments.photos != "synthetic":
+        arguments.photos = Path(arguments.photos).resolve()
+    arguments.output = arguments.output.resolve()  # the scripts run in the repository
     for seed in arguments.seeds:
         for name, own in rows.items():
             if arguments.rows and name not in arguments.rows:
@@ -92,8 +98,8 @@ def script(name, *arguments):
 
 def report(output, sets):
     """Writes `table.md` and `curves.png` of the rows that are finished."""
-    finished = sorted(path.parent for path in output.glob(f"*/{list(sets)[-1]}/metrics.json"))
-    finished = [path.parent for path in finished]
+    folders = sorted(path for path in output.iterdir() if path.is_dir())
+    finished = [folder for folder in folders if all((folder / name / "metrics.json").exists() for name in sets)]
     lines = ["| | " + " | ".join(sets) + " |", "|" + "---|" * (len(sets) + 1)]
     figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
     for folder in finished:

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from google.protobuf import text_format
 from test_models import SMALL, random_picture, randomise
 
@@ -19,7 +20,7 @@ from unet_deblur_tf.runtimes import export_litert, export_onnx
 from unet_deblur_tf.server_configs import KEPT, write_configs
 from unet_deblur_tf.variants import VARIANTS
 
-SLOW = ("concat", "concat_reduce", "concat_reduce_se", "concat_reduce_se, local")
+SLOW = ("concat", "concat_reduce", "concat_reduce_se", "concat_se, local", "concat_reduce_se, local")
 
 
 @pytest.fixture(
@@ -135,6 +136,7 @@ def test_the_command(base, tmp_path):
         (dict(format="onnx", max_pixels=5), "--max-pixels is for --format savedmodel, not onnx"),
         (dict(format="onnx", warmup_sizes=[]), "--warmup is for"),
         (dict(format="onnx", output="network.tflite"), "must end in .onnx"),
+        (dict(format="onnx", output="."), "must end in .onnx"),
         (dict(warmup_sizes=[(2000, 3000)]), "--warmup 3000x2000 has more pixels than the 2304000"),
     ],
 )
@@ -142,6 +144,35 @@ def test_what_does_not_go_together(base, options, message):
     with pytest.raises(InputError, match=message):
         export_network(**{"model": str(base), **options})
     assert serving.versions(base) == [1]
+
+
+def test_another_pooling_is_in_both_forms(tmp_path):
+    """What `deblur.py` finds inside a version restores as the version does."""
+    base = tmp_path / "saved_models/net"
+    base.mkdir(parents=True)
+    randomise(unet(**VARIANTS["concat_se"], widths=SMALL, name="net")).save(base / "model.keras")
+    (base / "run.json").write_text('{"settings": {"crop": 32}}')
+    export_network(model=str(base / "model.keras"), pooling="local", warmup_sizes=())
+    assert serving.versions(base) == [1]
+    image = random_picture(96, 80)
+    inside, given = (
+        keras.saving.load_model(path, compile=False)
+        for path in (base / "1/assets.extra/model.keras", base / "model.keras")
+    )
+    restored = tf.saved_model.load(str(base / "1")).signatures["serving_default"](image=image)["restored"]
+    np.testing.assert_allclose(restored, clipped(inside, image), atol=1e-5)
+    assert np.abs(restored - clipped(given, image)).max() > 1e-4
+    # Named by that file, the next version still lands beside the first.
+    export_network(model=str(base / "1/assets.extra/model.keras"), warmup_sizes=())
+    assert serving.versions(base) == [1, 2]
+    assert sorted(path.name for path in base.parent.iterdir()) == [
+        "batching.config", "models.config", "monitoring.config", "net",
+    ]  # fmt: skip
+
+
+def test_a_model_put_elsewhere_leaves_nothing_beside_it(base, tmp_path):
+    export_network(model=str(base), output=str(tmp_path / "there/net"), warmup_sizes=())
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["net"]
 
 
 def test_a_foreign_saved_model_cannot_be_exported(base, tmp_path):
@@ -152,8 +183,6 @@ def test_a_foreign_saved_model_cannot_be_exported(base, tmp_path):
 
 def test_warmup_requests_run(base, tmp_path):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    import tensorflow as tf
-
     warmup.write_requests(tmp_path / "requests", [(20, 36), (32, 16)])
     assert (tmp_path / "requests").stat().st_size < 2_000
     signatures = tf.saved_model.load(str(base / "1")).signatures
@@ -189,10 +218,11 @@ def test_configs_that_people_changed_stay(base, tmp_path):
         (tmp_path / name).write_text("changed")
     shutil.copytree(base, tmp_path / "b")
     (tmp_path / "no model").mkdir()
+    shutil.copytree(base, tmp_path / 'q"uoted')
     write_configs(tmp_path)
     assert (tmp_path / "monitoring.config").read_text() == (tmp_path / "batching.config").read_text() == "changed"
     text = (tmp_path / "models.config").read_text()
-    assert [line.split('"')[1] for line in text.splitlines() if "name:" in line] == ["a", "b"]
+    assert [line.split('"')[1] for line in text.splitlines() if "name:" in line] == ["a", "b", "q\\"]
     (tmp_path / "models.config").write_text(text.removeprefix(KEPT))
     shutil.rmtree(tmp_path / "b")
     write_configs(tmp_path)

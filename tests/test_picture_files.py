@@ -60,7 +60,7 @@ def quarters():
 def test_size_and_content(kind, options, shape):
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     file = encoded(picture, kind, **options)
-    np.testing.assert_array_equal(size_of(file), shape)
+    np.testing.assert_array_equal(size_of(file), (1, *shape) if kind == "GIF" else shape)
     with Image.open(io.BytesIO(file)) as image:
         expected = np.asarray(image.convert("RGB"))
     tolerance = 0 if kind not in ("JPEG", "WEBP") or options.get("lossless") else 60  # chroma is enlarged otherwise
@@ -72,7 +72,7 @@ def test_sizes_that_a_small_picture_does_not_show():
         png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII5B", 13, b"IHDR", width, height, 8, 2, 0, 0, 0)
         np.testing.assert_array_equal(size_of(png), (height, width))
         for signed in (height, -height):
-            bmp = b"BM" + bytes(12) + struct.pack("<Iii", 40, width, signed)
+            bmp = b"BM" + bytes(12) + struct.pack("<IiiHH", 40, width, signed, 1, 24)
             np.testing.assert_array_equal(size_of(bmp), (height, width))
         extended = b"RIFF\0\0\0\0WEBPVP8X" + struct.pack("<I", 10) + bytes(4)
         extended += struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
@@ -153,10 +153,11 @@ LARGE = np.zeros((51, 100, 3), np.uint8)
         (encoded(quarters(), "JPEG")[:300], "Invalid JPEG data"),
         (encoded(quarters(), "WEBP")[:40], "Failed to decode WebP"),
         (encoded(quarters(), "BMP")[:300], "Input size should match"),
-        (b"GIF89a", "Invalid GIF data"),
+        (b"GIF89a", r"photo of shape \[1 0 0\] is empty"),
+        (encoded(quarters(), "GIF")[:60], "Invalid GIF data"),
         (bomb(), r"photo of shape \[60000 60000\] has more pixels than the 5000"),
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 40, r"photo of shape \[4294967295 4294967295\] has more pixels"),
-        *((encoded(LARGE, kind), r"photo of shape \[51 100\] has more pixels than the 5000")
+        *((encoded(LARGE, kind), r"photo of shape \[(1 )?51 100\] has more pixels than the 5000")
           for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")),
     ],
 )  # fmt: skip
@@ -169,12 +170,44 @@ def test_the_limit_itself_passes():
     assert decode(encoded(LARGE[:50], "PNG")).shape == (50, 100, 3)
 
 
-def test_a_head_that_lies_does_not_get_through():
-    """A GIF's canvas may be smaller than its frame; what counts is what comes out."""
-    file = bytearray(encoded(LARGE, "GIF"))
+def animation(count, shape):
+    frames = [Image.fromarray(np.full(shape, 40 + index, np.uint8)) for index in range(count)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+def test_frames_of_a_gif_count():
+    """TensorFlow makes room for all of them, though it gives the first."""
+    np.testing.assert_array_equal(size_of(animation(5, (30, 33))), (5, 30, 33))
+    assert decode(animation(5, (30, 33))).shape == (30, 33, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"photo of shape \[6 30 33\] has more pixels"):
+        decode(animation(6, (30, 33)))
+
+
+def test_a_frame_larger_than_its_gif_counts():
+    file = bytearray(encoded(np.zeros((200, 300), np.uint8), "GIF"))
     file[6:10] = struct.pack("<HH", 10, 10)
-    try:
-        height, width, _ = decode(bytes(file)).shape
-    except tf.errors.InvalidArgumentError:
-        return
-    assert height * width <= LIMIT
+    np.testing.assert_array_equal(size_of(bytes(file)), (1, 200, 300))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="has more pixels"):
+        decode(bytes(file))
+
+
+def test_bitmaps_with_a_palette_are_refused():
+    """TensorFlow would take the palette's numbers for grey levels."""
+    buffer = io.BytesIO()
+    Image.fromarray(quarters()).quantize(8).save(buffer, "BMP")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="photo is a BMP file with a palette"):
+        decode(buffer.getvalue())
+
+
+def test_what_looks_like_exif_data_elsewhere_does_not_count():
+    turned = b"\xff\xe1\0\x20Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
+    assert orientation_of(encoded(quarters(), "JPEG", comment=turned)) == 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_an_orientation_stored_as_a_long(order):
+    mark = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    exif = b"Exif\0\0" + mark + struct.pack(f"{order}IHHHII", 8, 1, 0x0112, 4, 1, 6) + bytes(4)
+    assert orientation_of(encoded(quarters(), "JPEG", exif=exif)) == 6

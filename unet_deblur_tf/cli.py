@@ -81,10 +81,10 @@ def data_flags(options):
 
 
 def positive_int(text):
-    """An int of at least 1, for `argparse`."""
+    """An int of at least 1 and below 2^31, for `argparse`."""
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    if not 1 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"must be at least 1 and below 2^31, not {text}")
     return value
 
 
@@ -99,7 +99,7 @@ def positive_float(text):
 def size(text):
     """A picture's size, such as 1280x720, as (height, width), for `argparse`."""
     width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 2**16 and 0 < int(height) < 2**16):
         raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT in pixels, such as 1280x720, not {text!r}")
     return int(height), int(width)
 

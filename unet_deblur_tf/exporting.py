@@ -1,5 +1,6 @@
 """One `export.py` command: which network, in which format, to where."""
 
+import tempfile
 from pathlib import Path
 
 from unet_deblur_tf import serving, warmup
@@ -54,13 +55,22 @@ def export_network(
     if not source.exists():
         raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
     # A version has its network in its assets.extra/, below the model's folder.
-    home = path.parent.resolve()
+    home = path.resolve().parent
+    if home.name == "assets.extra":
+        home = home.parent.parent
     if format == "savedmodel":
-        return _export_version(path, source, Path(output or home), pooling, max_pixels, warmup_sizes)
+        base = Path(output) if output else home
+        folder = _export_version(path, source, base, pooling, max_pixels, warmup_sizes)
+        # Beside a model that was put elsewhere, only where a server's configuration is already.
+        if output is None or (base.resolve().parent / "models.config").exists():
+            write_configs(base.resolve().parent)
+        return published(folder)
     ending = ".onnx" if format == "onnx" else ".tflite"
     target = Path(output) if output else home / f"{home.name}{f'_{size[1]}x{size[0]}' if size else ''}{ending}"
     if target.suffix != ending:
         raise InputError(f"--output must end in {ending} for --format {format}, not {target.name!r}")
+    if target.is_dir():
+        raise InputError(f"{target} is a folder: --output takes the file's name")
     if target.exists() and not overwrite:
         raise InputError(f"{target} is there already: --overwrite replaces it, --output names another")
     make_folder(target.parent)
@@ -82,9 +92,12 @@ def _export_version(path, source, base, pooling, max_pixels, sizes):
     make_folder(base)
     network = load_network(path, pooling)
     extras = {name: source.with_name(name) for name in BESIDE if source.with_name(name).exists()}
-    folder = serving.publish(network, base, {**extras, "model.keras": source}, max_pixels, sizes)
-    write_configs(base.resolve().parent)
-    return published(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        # What is exported is what later runs find inside: with another pooling, not the file that was read.
+        copy = source if pooling == "auto" else Path(folder) / "model.keras"
+        if pooling != "auto":
+            network.save(copy)
+        return serving.publish(network, base, {**extras, "model.keras": copy}, max_pixels, sizes)
 
 
 def published(folder):
@@ -92,6 +105,6 @@ def published(folder):
     folder = Path(folder)
     base = folder.parent
     lines = [f"SavedModel       {folder}/  (for TensorFlow Serving: {base}/ is the model base path)"]
-    if not warmup.available():
+    if not warmup.available() and not (folder / "assets.extra" / warmup.FILE).exists():
         lines.append('                 without warm-up requests, which need pip install -e ".[serving]"')
     return lines

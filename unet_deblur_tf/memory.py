@@ -33,13 +33,13 @@ def free_disk(folder):
 # Peak bytes per pixel of the picture while a network restores it on a CPU, in float32 and in a mixed precision,
 # beyond what the process has before: `python benchmarks/memory.py` measures them; a tenth is added here.
 RESTORING_BYTES = {
-    "unet": (920, 440),
-    "concat": (6280, 3850),
-    "concat_se": (6460, 4180),
-    "concat_se, local": (6460, 4180),
-    "concat_reduce": (5870, 6530),
-    "concat_reduce_se": (6280, 5600),
-    "concat_reduce_se, local": (6280, 5600),
+    "unet": (830, 390),
+    "concat": (1310, 870),
+    "concat_se": (1410, 800),
+    "concat_se, local": (7020, 4030),
+    "concat_reduce": (5810, 5510),
+    "concat_reduce_se": (6210, 6760),
+    "concat_reduce_se, local": (6210, 6760),
 }
 
 

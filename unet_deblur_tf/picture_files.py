@@ -38,7 +38,7 @@ def if_within(max_pixels, shape, name, value):
 
     Args:
         max_pixels: int.
-        shape: int tensor, (height, width) or (batch, height, width).
+        shape: int tensor, (height, width) or (batch or frames, height, width).
         name: str or string tensor, what the error message calls the picture.
         value: tensor, computed from only if the picture passes.
 
@@ -52,12 +52,14 @@ def if_within(max_pixels, shape, name, value):
     message = tf.strings.format(
         " of shape {} has more pixels than the {} that this model takes at once; " + advice, (shape, max_pixels)
     )
-    with tf.control_dependencies([tf.debugging.Assert(pixels <= max_pixels, [tf.strings.join([name, message])])]):
+    some = tf.debugging.Assert(pixels > 0, [tf.strings.join([name, tf.strings.format(" of shape {} is empty", shape)])])
+    few = tf.debugging.Assert(pixels <= max_pixels, [tf.strings.join([name, message])])
+    with tf.control_dependencies([some, few]):
         return tf.identity(value)
 
 
 def size(file, name):
-    """(height, width), int64, from the first bytes of a file.
+    """(height, width), int64, or of a GIF (frames, height, width), read without decoding the file.
 
     Formats: PNG (ISO/IEC 15948), GIF89a, BMP, WebP (RFC 9649), JPEG through TensorFlow.
     """
@@ -73,8 +75,11 @@ def size(file, name):
         return _integer(head[at : at + count], "big")
 
     def bmp():
-        height = little(22, 4)  # signed: negative where the rows run from the top
-        return tf.stack([tf.minimum(height, 2**32 - height), little(18, 4)])
+        # Of a palette TensorFlow takes the numbers for grey levels.
+        message = tf.strings.join([name, " is a BMP file with a palette, which cannot be decoded"])
+        with tf.control_dependencies([tf.debugging.Assert(little(28, 2) >= 24, [message])]):
+            height = little(22, 4)  # signed: negative where the rows run from the top
+            return tf.stack([tf.minimum(height, 2**32 - height), little(18, 4)])
 
     def webp():
         sides = little(21, 4)  # without loss: 14 bits each
@@ -95,7 +100,7 @@ def size(file, name):
         [
             (begins(b"\x89PNG\r\n\x1a\n"), lambda: tf.stack([big(20, 4), big(16, 4)])),
             (begins(b"\xff\xd8\xff"), lambda: tf.image.extract_jpeg_shape(file, tf.int64)[:2]),
-            (begins(b"GIF8"), lambda: tf.stack([little(8, 2), little(6, 2)])),
+            (begins(b"GIF8"), lambda: gif_size(file)),
             (begins(b"BM"), bmp),
             (begins(b"RIFF") & begins(b"WEBP", 8), webp),
         ],
@@ -103,27 +108,64 @@ def size(file, name):
     )
 
 
+def gif_size(file):
+    """(frames, height, width), int64, the largest of the frames: TensorFlow makes room for all of them that large."""
+    data = tf.pad(tf.io.decode_raw(file, tf.uint8), [[0, 16]])
+    last = tf.size(data, tf.int64) - 1
+
+    def little(at, count):
+        return _integer(
+            tf.cast(tf.gather(data, tf.minimum(at + tf.range(count, dtype=tf.int64), last)), tf.int64), "little"
+        )
+
+    def colours(flags):
+        return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
+
+    def block(at, inside, size):
+        """One block: an image, an extension, or inside these a piece of up to 255 bytes, the last of them empty."""
+        kind = little(at, 1)
+        image = ~inside & (kind == 0x2C)
+        frames, height, width = tf.unstack(size)
+        larger = tf.stack([frames + 1, tf.maximum(height, little(at + 7, 2)), tf.maximum(width, little(at + 5, 2))])
+        length = tf.where(inside, 1 + kind, tf.where(image, 11 + colours(little(at + 9, 1)), 2))
+        end = ~inside & ~image & (kind != 0x21)
+        return tf.where(end, last, at + length), ~inside | (kind != 0), tf.where(image, larger, size)
+
+    start = 13 + colours(little(tf.constant(10, tf.int64), 1))
+    canvas = tf.stack(
+        [tf.constant(0, tf.int64), little(tf.constant(8, tf.int64), 2), little(tf.constant(6, tf.int64), 2)]
+    )
+    loop = (start, tf.constant(False), canvas)
+    *_, size = tf.while_loop(lambda at, *_: at < last, block, loop, parallel_iterations=1)
+    return tf.maximum(size, [1, 0, 0])
+
+
 def exif_orientation(file):
     """1 to 8, int64, as in a JPEG's EXIF data (CIPA DC-008); 1, upright, where there is none."""
     data = tf.cast(tf.io.decode_raw(tf.strings.substr(file, 0, EXIF_REACH), tf.uint8), tf.int64)
-    data = tf.pad(data, [[0, 16]])  # a place to land for what points outside
+    data = tf.pad(data, [[0, 32]])  # a place to land for what points outside
     last = tf.size(data, tf.int64) - 1
-    # An APP1 segment: its marker, two bytes of length, "Exif".
-    pattern = {0: 0xFF, 1: 0xE1, 4: ord("E"), 5: ord("x"), 6: ord("i"), 7: ord("f"), 8: 0, 9: 0}
-    begins = tf.reduce_all([data[offset : last - 9 + offset] == byte for offset, byte in pattern.items()], axis=0)
-    found = tf.where(begins)
-    start = tf.cond(tf.size(found) > 0, lambda: found[0, 0] + 10, lambda: last)
 
-    def number(at, count):
-        taken = tf.gather(data, tf.minimum(start + at[..., tf.newaxis] + tf.range(count, dtype=tf.int64), last))
-        return tf.where(data[start] == ord("M"), _integer(taken, "big"), _integer(taken, "little"))
+    def number(at, count, order="big"):
+        return _integer(tf.gather(data, tf.minimum(at[..., tf.newaxis] + tf.range(count, dtype=tf.int64), last)), order)
 
-    directory = number(tf.constant(4, tf.int64), 4)
-    entries = directory + 2 + 12 * tf.range(number(directory, 2))
-    values = tf.boolean_mask(number(entries + 8, 2), number(entries, 2) == ORIENTATION)
+    # EXIF data is the first segment, or the second after JFIF's: its marker, two bytes of length, "Exif".
+    second = tf.constant(2, tf.int64)
+    second = tf.where(number(second, 2) == 0xFFE0, 4 + number(second + 2, 2), second)
+    is_exif = (number(second, 2) == 0xFFE1) & (number(second + 4, 4) == int.from_bytes(b"Exif"))
+    start = second + 10
+    big = number(start, 1) == ord("M")
+
+    def field(at, count):
+        return tf.where(big, number(start + at, count), number(start + at, count, "little"))
+
+    directory = field(tf.constant(4, tf.int64), 4)
+    entries = directory + 2 + 12 * tf.range(field(directory, 2))
+    values = tf.where(field(entries + 2, 2) == 4, field(entries + 8, 4), field(entries + 8, 2))  # a long, or a short
+    values = tf.boolean_mask(values, field(entries, 2) == ORIENTATION)
     orientation = tf.reduce_max(tf.concat([values[:1], [1]], 0))
-    is_jpeg = tf.reduce_all(data[:2] == [0xFF, 0xD8])
-    return tf.where(is_jpeg & (orientation <= 8), orientation, 1)
+    is_jpeg = number(tf.constant(0, tf.int64), 2) == 0xFFD8
+    return tf.where(is_jpeg & is_exif & (orientation <= 8), orientation, 1)
 
 
 def turn_upright(image, orientation):

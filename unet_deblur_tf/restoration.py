@@ -204,7 +204,8 @@ class Restorer:
                 if not isinstance(self._network, _SavedModel):
                     raise
                 # Its own limit, see `serving.export`.
-                raise InputError(f"The SavedModel does not take {width}x{height} pixels: try --tile 1056") from error
+                side = tile or max(height, width)
+                raise InputError(f"The SavedModel does not take {side} pixels at once: try a smaller --tile") from error
 
     def _restore(self, picture, tile, progress):
         height, width, _ = picture.shape

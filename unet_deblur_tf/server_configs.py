@@ -1,7 +1,10 @@
 """Configuration files of TensorFlow Serving for a folder of models, in protobuf's text format."""
 
+import json
+import os
 from pathlib import Path
 
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import write_by_rename
 from unet_deblur_tf.serving import versions
 
@@ -19,9 +22,9 @@ prometheus_config {
 BATCHING = """\
 # --enable_batching --batching_parameters_file: here not to put requests together (pictures have different
 # sizes, and a batch of one keeps two cores busy), but to run only some at a time, so that memory holds.
-# As many at once as the server has memory for; the others wait.
-num_batch_threads { value: 2 }
-# So many may wait; the next is refused with UNAVAILABLE.
+# As many at once as the server has memory for: one keeps all cores busy. The others wait.
+num_batch_threads { value: 1 }
+# So many may wait for each model; the next is refused with UNAVAILABLE.
 max_enqueued_batches { value: 32 }
 # One picture a request. With more, `serving_bytes` takes as many files in one request, but pictures of
 # different sizes that happen to come together fail in `serving_default`.
@@ -37,20 +40,26 @@ def write_configs(folder):
 
     Args:
         folder: path that holds a model base path for each model.
+
+    Raises:
+        InputError: if the folder cannot be written to.
     """
     folder = Path(folder)
     models = folder / "models.config"
-    if not models.exists() or models.read_text().startswith(KEPT):
-        entries = "".join(
-            f'  config {{\n    name: "{base.name}"\n    base_path: "{MOUNT}/{base.name}"\n'
-            '    model_platform: "tensorflow"\n  }\n'
-            for base in sorted(folder.iterdir())
-            if versions(base)
-        )
-        _write(models, f"{KEPT}model_config_list {{\n{entries}}}\n")
-    for name, text in (("monitoring.config", MONITORING), ("batching.config", BATCHING)):
-        if not (folder / name).exists():
-            _write(folder / name, text)
+    try:
+        if not models.exists() or models.read_text().startswith(KEPT):
+            entries = "".join(
+                f"  config {{\n    name: {json.dumps(base.name)}\n    base_path: {json.dumps(f'{MOUNT}/{base.name}')}\n"
+                '    model_platform: "tensorflow"\n  }\n'
+                for base in sorted(folder.iterdir())
+                if os.access(base, os.R_OK) and versions(base)
+            )
+            _write(models, f"{KEPT}model_config_list {{\n{entries}}}\n")
+        for name, text in (("monitoring.config", MONITORING), ("batching.config", BATCHING)):
+            if not (folder / name).exists():
+                _write(folder / name, text)
+    except OSError as error:
+        raise InputError(f"Cannot write TensorFlow Serving's configuration to {folder}: {error.strerror}") from error
 
 
 def _write(path, text):

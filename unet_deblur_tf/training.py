@@ -377,8 +377,8 @@ def publish(model, settings, base, work, test_pairs, pooling=None):
     (work / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     kept = [work / name for name in ("model.keras", "history.csv", "run.json", "comparison.png")]
     folder = serving.publish(model, base, {path.name: path for path in kept})
-    write_configs(base.parent)
     for path in kept:
         with write_by_rename(base / path.name) as partial:
             shutil.copy2(path, partial)
+    write_configs(base.parent)
     return folder, summary

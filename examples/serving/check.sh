@@ -19,14 +19,10 @@ serving() { docker compose --project-name unet_deblur_check --file "$here/compos
 trap 'serving down --volumes > /dev/null 2>&1 || true; rm -rf "$MODELS"' EXIT
 
 python "$root/tests/serving/models.py" "$MODELS"
-# Requests with several pictures and tensors of two are among the tests.
-sed -i 's/max_batch_size { value: 1 }/max_batch_size { value: 4 }/' "$MODELS/batching.config"
-# Version 1 is asked for by number besides the newest.
-sed -i '/name: "small"/a\    model_version_policy { all { } }' "$MODELS/models.config"
 chmod -R a+rX "$MODELS"
 serving up --detach
 
-for model in small plain; do
+for model in small/versions/2 plain; do
     for _ in $(seq 120); do
         curl --silent "http://localhost:$REST_PORT/v1/models/$model" | grep --quiet AVAILABLE && continue 2
         sleep 1

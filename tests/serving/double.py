@@ -47,7 +47,8 @@ HTTP_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.UNAVAILABLE: 503,
 }
 
 
@@ -81,7 +82,7 @@ class Model:
     def signature(self, name):
         name = name or "serving_default"
         if name not in self.signatures:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f'Serving signature key "{name}" not found.')
+            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
         return self.signatures[name]
 
     def run(self, signature_name, inputs):
@@ -288,13 +289,18 @@ class Rest(http.server.BaseHTTPRequestHandler):
             parsed = json.loads(body)
         except ValueError as error:
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"JSON Parse error: {error}") from error
-        return predict_json(model, parsed)
+        try:
+            return predict_json(model, parsed)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise Refused(
+                grpc.StatusCode.INVALID_ARGUMENT, f"JSON does not have the form of a request: {error}"
+            ) from error
 
     def answer(self, pattern, tell):
         found = re.fullmatch("/v1/models/" + pattern, self.path)
         try:
             if not found:
-                raise Refused(grpc.StatusCode.NOT_FOUND, f"Malformed request: {self.command} {self.path}")
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"Malformed request: {self.command} {self.path}")
             version = found["version"] and int(found["version"])
             status, content = 200, tell(found, self.server.models.model(found["name"], version))
         except Refused as error:

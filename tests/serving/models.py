@@ -33,6 +33,14 @@ def write(folder):
         publish(network, folder / name, {"model.keras": folder / "model.keras"}, LIMIT, WARMUP)
         (folder / "model.keras").unlink()
     write_configs(folder)
+    # Version 1 is asked for by number besides the newest, and there are requests of several pictures.
+    for name, old, new in (
+        ("models.config", 'name: "small"\n', 'name: "small"\n    model_version_policy { all { } }\n'),
+        ("batching.config", "max_batch_size { value: 1 }", "max_batch_size { value: 4 }"),
+    ):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
 
 
 if __name__ == "__main__":

@@ -103,7 +103,9 @@ def test_what_the_client_says_when_it_cannot(server, tmp_path, picture, protocol
     command = [sys.executable, CLIENT, "good.png", "out.png", "--protocol", protocol, "--server", "localhost:1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert "No server answers at localhost:1" in done.stderr
+    assert {"rest": "No server answers at localhost:1", "grpc": "localhost:1 cannot be reached"}[
+        protocol
+    ] in done.stderr
 
 
 # In a process of its own: it brings its own copy of the server's messages.
@@ -185,6 +187,9 @@ def test_the_forms_of_json(server, picture):
         {"instances": [{"b64": "AAAA"}], "signature_name": "none"},
         {"inputs": {"pixels": [1]}},
         {"images": []},
+        {"instances": []},
+        {"instances": 5},
+        [],
     ],
 )
 def test_malformed_requests(server, body):

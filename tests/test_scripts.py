@@ -58,7 +58,10 @@ def test_training_leaves_everything_the_contract_names(trained):
         "1", "model.keras", "history.csv", "run.json", "comparison.png", "logs",
     }  # fmt: skip
     assert {path.name for path in (base / "1/assets.extra").iterdir()} == {
-        "model.keras", "history.csv", "run.json", "comparison.png",
+        "model.keras", "history.csv", "run.json", "comparison.png", "tf_serving_warmup_requests",
+    }  # fmt: skip
+    assert {path.name for path in base.parent.iterdir()} == {
+        "concat_se", "models.config", "monitoring.config", "batching.config",
     }  # fmt: skip
     assert [row["epoch"] for row in history(base)] == ["0", "1", "2"]
     recorded = json.loads((base / "run.json").read_text())

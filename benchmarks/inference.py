@@ -1,0 +1,485 @@
+"""Seconds and peak memory of one restored picture, in TensorFlow, PyTorch, ONNX Runtime and OpenVINO.
+
+python benchmarks/inference.py                           every variant and runtime, 1280x720
+python benchmarks/inference.py --variants unet --runtimes "SavedModel float32" "PyTorch float32"
+python benchmarks/inference.py --output reports/inference    also inference.json, .md and .png
+
+The same random weights everywhere, each row in a process of its own: 2 runs to warm up, then
+the median and minimum of `--repeat` runs, from a NumPy array to a NumPy array. The difference is the
+largest from Keras' own float32 output; beyond 1e-3 (bfloat16: 0.05) a row is WRONG.
+
+The share of the peak is that of a matrix product in TensorFlow, 4096x4096, in the same
+precision. FLOPs are those of the network's convolutions as `explain.py cost` counts them, also where
+a runtime gets by with fewer. Say whether other jobs ran beside it.
+
+    SavedModel      what this project serves; bfloat16: the policy mixed_bfloat16
+    Keras naive     the network as built, in a tf.function
+    PyTorch         benchmarks/torch_networks.py, channels last; bfloat16: autocast; compiled: torch.compile
+    ONNX Runtime    all graph optimisations
+    OpenVINO        of the ONNX file, fixed to the picture's size, latency hint
+"""
+
+import argparse
+import functools
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib.figure
+import matplotlib.patches
+import numpy as np
+from tqdm import tqdm
+
+from unet_deblur_tf import cli
+from unet_deblur_tf.variants import VARIANTS
+
+WARM_UP = 2
+TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05}
+EXTRAS = {"torch": "bench", "onnxruntime": "bench", "openvino": "bench", "onnx": "export", "tf2onnx": "export"}
+COLORS = {"float32": "steelblue", "bfloat16": "darkorange"}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=cli.size, default="1280x720", help="of the picture (default: %(default)s)")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    parser.add_argument(
+        "--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), metavar="NAME",
+        help=", ".join(map(repr, RUNTIMES)) + " (default: all)",
+    )  # fmt: skip
+    parser.add_argument("--repeat", type=cli.positive_int, default=5, help="default: %(default)s")
+    parser.add_argument("--threads", type=cli.positive_int, default=2, help="default: %(default)s")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write inference.json, .md and .png")
+    # For the processes of this script's own: what to do, and where a variant's files are.
+    parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+class Runtime(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        precision: str, "float32" or "bfloat16".
+        start: function of (the variant's folder, precision, the parsed flags) that returns a function from
+            a picture to the restored one, both NumPy arrays `(1, height, width, 3)` in 0..1.
+        prepare: function of (the folder, precision) that writes what `start` reads beyond `make_model`'s
+            files; in a process of its own, so that its memory does not count.
+        packages: what it needs beyond this project's dependencies.
+    """
+
+    precision: str
+    start: callable
+    prepare: callable = None
+    packages: tuple = ()
+
+
+def export_ours(keras_path, folder, precision):
+    """Exports a network as the SavedModel that this project serves, in "float32" or "bfloat16".
+
+    Sets Keras' precision policy.
+    """
+    network = load_keras(keras_path)
+
+    import keras
+
+    from unet_deblur_tf import serving
+    from unet_deblur_tf.models import build
+
+    if precision == "bfloat16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        weights = network.get_weights()
+        network = build(network.name)
+        network.set_weights(weights)
+    serving.export(network, folder, max_pixels=10**9)
+
+
+def prepare_saved_model(folder, precision):
+    export_ours(folder / "model.keras", folder / precision, precision)
+
+
+def start_saved_model(folder, precision, arguments):
+    tf = tensorflow(arguments.threads)
+    serve = tf.saved_model.load(folder / precision).signatures["serving_default"]
+    return lambda picture: serve(image=tf.constant(picture))["restored"].numpy()
+
+
+def start_keras(folder, precision, arguments):
+    tf = tensorflow(arguments.threads)
+    network = load_keras(folder / "model.keras")
+    restore = tf.function(lambda image: tf.clip_by_value(network(image, training=False), 0.0, 1.0))
+    return lambda picture: restore(tf.constant(picture)).numpy()
+
+
+def prepare_torch(folder, precision):
+    from torch_networks import keras_weights
+
+    np.savez(folder / "weights.npz", **keras_weights(load_keras(folder / "model.keras")))
+
+
+def start_torch(folder, precision, arguments, compiled=False):
+    import torch
+    from torch_networks import UNet, load_keras_weights
+
+    torch.set_num_threads(arguments.threads)
+    (variant,) = arguments.variants
+    network = UNet(**VARIANTS[variant]).eval()
+    with np.load(folder / "weights.npz") as weights:
+        load_keras_weights(network, weights)
+    network = network.to(memory_format=torch.channels_last)
+
+    def restore(picture):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            # Height, width, channels turned to the front without moving anything: this is channels last.
+            restored = network(torch.from_numpy(picture).permute(0, 3, 1, 2))
+            return restored.clamp(0, 1).permute(0, 2, 3, 1).numpy()
+
+    if compiled:
+        network = torch.compile(network)
+        try:
+            restore(np.load(folder / "picture.npy"))
+        except Exception as error:
+            # Most often there is no C++ compiler; the lines that follow are advice on debugging.
+            raise RuntimeError(str(error).splitlines()[0]) from None
+    return restore
+
+
+def prepare_onnx(folder, precision):
+    if not (folder / "model.onnx").exists():
+        network = load_keras(folder / "model.keras")
+
+        from unet_deblur_tf import runtimes
+
+        runtimes.export_onnx(network, folder / "model.onnx")
+
+
+def start_onnxruntime(folder, precision, arguments):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = arguments.threads
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    return lambda picture: session.run(["restored"], {"image": picture})[0]
+
+
+def start_openvino(folder, precision, arguments):
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(folder / "model.onnx")
+    model.reshape([1, *arguments.size, 3])
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": arguments.threads,
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return lambda picture: request.infer([picture])["restored"]
+
+
+start_compiled = functools.partial(start_torch, compiled=True)
+ONNX = ("onnx", "tf2onnx")
+RUNTIMES = {
+    "SavedModel float32": Runtime("float32", start_saved_model, prepare_saved_model),
+    "SavedModel bfloat16": Runtime("bfloat16", start_saved_model, prepare_saved_model),
+    "Keras naive": Runtime("float32", start_keras),
+    "PyTorch float32": Runtime("float32", start_torch, prepare_torch, ("torch",)),
+    "PyTorch bfloat16": Runtime("bfloat16", start_torch, prepare_torch, ("torch",)),
+    "PyTorch float32 compiled": Runtime("float32", start_compiled, prepare_torch, ("torch",)),
+    "PyTorch bfloat16 compiled": Runtime("bfloat16", start_compiled, prepare_torch, ("torch",)),
+    "ONNX Runtime": Runtime("float32", start_onnxruntime, prepare_onnx, (*ONNX, "onnxruntime")),
+    "OpenVINO float32": Runtime("float32", start_openvino, prepare_onnx, (*ONNX, "openvino")),
+    "OpenVINO bfloat16": Runtime("bfloat16", start_openvino, prepare_onnx, (*ONNX, "openvino")),
+}
+
+
+def tensorflow(threads):
+    """TensorFlow, held to so many threads."""
+    cli.quiet_tensorflow()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return tf
+
+
+def load_keras(path):
+    """A network from its .keras file."""
+    cli.quiet_tensorflow()
+    import keras
+
+    import unet_deblur_tf.layers  # noqa: F401  (Keras then knows them)
+
+    return keras.saving.load_model(path)
+
+
+def make_model(arguments):
+    """Writes a variant with random weights, a picture, and what Keras makes of it; returns its MACs."""
+    tensorflow(arguments.threads)
+    import keras
+
+    from unet_deblur_tf import cost
+    from unet_deblur_tf.models import build
+
+    (variant,) = arguments.variants
+    rng = np.random.default_rng(0)
+    picture = rng.random((1, *arguments.size, 3), np.float32)
+    keras.utils.set_random_seed(0)
+    network = build(variant)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for weight in (layer.gamma, layer.moving_variance):
+                weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+            for weight in (layer.beta, layer.moving_mean):
+                weight.assign(rng.normal(0, 0.2, weight.shape))
+    # Corrections of 0.1, as a standard deviation, whatever the variant: plain to see, and most stay within 0..1.
+    out = network.get_layer("out_conv")
+    out.kernel.assign(rng.normal(0, 1, out.kernel.shape))
+    correction = np.asarray(network(picture, training=False)) - picture
+    mean = correction.mean((0, 1, 2))
+    scale = 0.1 / (correction - mean).std()
+    out.kernel.assign(out.kernel * scale)
+    out.bias.assign(-mean * scale)
+
+    network.save(arguments.folder / "model.keras")
+    np.save(arguments.folder / "picture.npy", picture)
+    np.save(arguments.folder / "expected.npy", np.clip(network(picture, training=False), 0, 1))
+    return sum(each.macs for each in cost.layer_costs(network, *arguments.size) if each.kind == "Conv2D")
+
+
+def matmul_peaks(arguments, side=4096, repeat=5):
+    """GFLOP/s of a matrix product, by precision: the best of several."""
+    tf = tensorflow(arguments.threads)
+    multiply = tf.function(tf.matmul)
+    peaks = {}
+    for precision in TOLERANCES:
+        matrix = tf.cast(tf.random.normal((side, side)), precision)
+        seconds, _ = timed(lambda: multiply(matrix, matrix), repeat)  # noqa: B023
+        peaks[precision] = 2 * side**3 / min(seconds) / 1e9
+    return peaks
+
+
+def prepare(arguments):
+    """Writes what a runtime reads."""
+    (name,) = arguments.runtimes
+    RUNTIMES[name].prepare(arguments.folder, RUNTIMES[name].precision)
+
+
+def measure(arguments):
+    """A runtime's figures, as a dict."""
+    (name,) = arguments.runtimes
+    picture = np.load(arguments.folder / "picture.npy")
+    restore = RUNTIMES[name].start(arguments.folder, RUNTIMES[name].precision, arguments)
+    seconds, restored = timed(lambda: restore(picture), arguments.repeat)
+    # Linux: the peak since this process began. `ru_maxrss` would include that of the process it was forked from.
+    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    expected = np.load(arguments.folder / "expected.npy")
+    if restored.shape != expected.shape:
+        raise ValueError(f"gives the shape {restored.shape}, not {expected.shape}")
+    return {
+        "seconds": statistics.median(seconds),
+        "min_seconds": min(seconds),
+        "memory": int(peak.split()[1]) * 1024,
+        "difference": float(np.abs(restored - expected).max()),
+    }
+
+
+def timed(function, repeat):
+    """The seconds of each run after the warm-up, and what the last one returned."""
+    seconds = []
+    for _ in range(WARM_UP + repeat):
+        start = time.perf_counter()
+        result = function()
+        seconds.append(time.perf_counter() - start)
+    return seconds[WARM_UP:], result
+
+
+JOBS = {"make_model": make_model, "matmul_peaks": matmul_peaks, "prepare": prepare, "measure": measure}
+
+
+class JobFailed(Exception):
+    """A process ended badly; the message is the last line it wrote."""
+
+
+def in_own_process(job, folder, arguments, variant=None, runtime=None):
+    """What a function of `JOBS` returns.
+
+    Raises:
+        JobFailed: if it raises, or its process is killed.
+    """
+    height, width = arguments.size
+    command = [sys.executable, __file__, "--job", job, "--folder", folder, "--size", f"{width}x{height}"]
+    command += ["--repeat", str(arguments.repeat), "--threads", str(arguments.threads)]
+    command += ["--variants", variant] if variant else []
+    command += ["--runtimes", runtime] if runtime else []
+    # What PyTorch compiles is compiled anew by each run of this script, and leaves nothing behind.
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode < 0:
+        raise JobFailed(f"killed by {signal.Signals(-done.returncode).name}")
+    if done.returncode:
+        raise JobFailed((done.stderr.strip() or f"ended with status {done.returncode}").splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(variant, name, macs, peaks, folder, arguments):
+    """The figures of a runtime, or its error, as a dict."""
+    runtime = RUNTIMES[name]
+    head = {"variant": variant, "runtime": name, "precision": runtime.precision}
+    try:
+        if runtime.prepare:
+            in_own_process("prepare", folder, arguments, variant, name)
+        figures = in_own_process("measure", folder, arguments, variant, name)
+    except JobFailed as error:
+        return {**head, "error": str(error)}
+    gflops = 2 * macs / figures["seconds"] / 1e9
+    return {
+        **head,
+        **figures,
+        # Written so that a difference that is not a number is wrong, too.
+        "wrong": not figures["difference"] <= TOLERANCES[runtime.precision],
+        "gflops": gflops,
+        "share": gflops / peaks[runtime.precision],
+    }
+
+
+def installed(name):
+    """Whether a runtime's packages are there; says what to install if not."""
+    missing = [package for package in RUNTIMES[name].packages if importlib.util.find_spec(package) is None]
+    if missing:
+        extras = ",".join(sorted({EXTRAS[package] for package in missing}))
+        print(f'{name}: skipped without {", ".join(missing)}: pip install -e ".[{extras}]"')
+    return not missing
+
+
+def machine(arguments):
+    """What it ran on, as a dict."""
+    cpu = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        cpu.setdefault(key.strip(), value.strip())
+    packages = ("tensorflow", "keras", *(package for package in EXTRAS if importlib.util.find_spec(package)), "numpy")
+    return {
+        "cpu": cpu.get("model name", platform.machine()),
+        "instructions": [
+            name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in cpu["flags"].split()
+        ],
+        "cores": os.cpu_count(),
+        "threads": arguments.threads,
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in packages},
+    }
+
+
+def description(about, peaks, arguments):
+    """The head of the report."""
+    height, width = arguments.size
+    versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
+    return (
+        f"One {width}x{height} picture, median and minimum of {arguments.repeat} runs, {about['threads']} threads.\n\n"
+        f"{about['cpu']} ({', '.join(about['instructions'])}), {about['cores']} cores; {versions}.\n\n"
+        + "Matrix product, 4096x4096: "
+        + ", ".join(f"{gflops:.0f} GFLOP/s in {precision}" for precision, gflops in peaks.items())
+        + "."
+    )
+
+
+def table(variant, macs, rows):
+    """A variant's rows in Markdown; times are compared with our SavedModel's of the same precision."""
+    ours = {each["precision"]: each for each in rows if each["runtime"].startswith("SavedModel")}
+    lines = [
+        f"### {variant}, {macs / 1e9:.1f} GMACs\n",
+        "| runtime | median | minimum | of ours | peak memory | difference | GFLOP/s | share of peak |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for each in rows:
+        if "error" in each:
+            lines.append(f"| {each['runtime']} | {each['error'].replace('|', ' ')[:200]} | | | | | | |")
+            continue
+        our = ours.get(each["precision"], {}).get("seconds")
+        ratio = f"{each['seconds'] / our:.2f}" if our else ""
+        lines.append(
+            f"| {each['runtime']} | {each['seconds']:.3f} s | {each['min_seconds']:.3f} s "
+            f"| {ratio} | {each['memory'] / 1e9:.2f} GB "
+            f"| {each['difference']:.1e}{' WRONG' if each['wrong'] else ''} "
+            f"| {each['gflops']:.0f} | {each['share']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def chart(rows, title):
+    """Bars of median seconds: a panel for each variant, a bar for each runtime."""
+    variants = list(dict.fromkeys(each["variant"] for each in rows))
+    names = list(dict.fromkeys(each["runtime"] for each in rows))
+    figure = matplotlib.figure.Figure(
+        figsize=(2.5 + 2.5 * len(variants), 1.5 + 0.35 * len(names)), layout="constrained"
+    )
+    figure.suptitle(title)
+    panels = figure.subplots(1, len(variants), sharey=True, squeeze=False)[0]
+    for axes, variant in zip(panels, variants):
+        own = [each for each in rows if each["variant"] == variant]
+        seconds = [each.get("seconds", 0) for each in own]
+        marks = ["failed" if "error" in each else " WRONG" if each["wrong"] else "" for each in own]
+        bars = axes.barh([each["runtime"] for each in own], seconds, color=[COLORS[each["precision"]] for each in own])
+        labels = [f"{value:.2f}{mark}" if value else mark for value, mark in zip(seconds, marks)]
+        axes.bar_label(bars, labels, padding=2, fontsize=8)
+        axes.margins(x=0.25)
+        axes.set(title=variant, xlabel="seconds")
+    panels[0].invert_yaxis()
+    figure.legend(
+        handles=[matplotlib.patches.Patch(color=color, label=precision) for precision, color in COLORS.items()],
+        loc="outside lower center", ncols=len(COLORS),
+    )  # fmt: skip
+    return figure
+
+
+def main(arguments):
+    if arguments.job:
+        print(json.dumps(JOBS[arguments.job](arguments)))
+        return
+    names = [name for name in arguments.runtimes if installed(name)]
+    about, rows = machine(arguments), []
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        tqdm(total=len(arguments.variants) * len(names), unit="row") as progress,
+    ):
+        progress.set_description("matrix product")
+        peaks = in_own_process("matmul_peaks", temporary, arguments)
+        report = [description(about, peaks, arguments)]
+        progress.write(report[0])
+        for variant in arguments.variants:
+            progress.set_description(variant)
+            folder = Path(temporary) / variant
+            folder.mkdir()
+            macs = in_own_process("make_model", folder, arguments, variant)
+            own = []
+            for name in names:
+                progress.set_description(f"{variant}, {name}")
+                own.append(row(variant, name, macs, peaks, folder, arguments))
+                progress.update()
+            rows += own
+            report.append(table(variant, macs, own))
+            progress.write(f"\n{report[-1]}")
+    if arguments.output:
+        height, width = arguments.size
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        record = {"machine": about, "size": [width, height], "repeat": arguments.repeat, "peaks": peaks, "rows": rows}
+        (arguments.output / "inference.json").write_text(json.dumps(record, indent=1) + "\n")
+        (arguments.output / "inference.md").write_text("\n\n".join(report) + "\n")
+        title = f"One {width}x{height} picture, {about['threads']} threads of {about['cpu']}"
+        chart(rows, title).savefig(arguments.output / "inference.png", dpi=120)
+
+
+if __name__ == "__main__":
+    cli.run(main, parse_arguments())

@@ -54,8 +54,8 @@ class UNet(nn.Module):
         # Of each level at its own resolution: neither pooling nor upsampling changes the mean over the picture.
         means = [level.mean((2, 3)) for level in levels] if self.attention else None
         seen = resize_levels(levels) if self.skips == "all" else [{own: level} for own, level in enumerate(levels)]
-        for up, features in zip(self.ups, reversed(seen)):
-            x = up(x, features, means)
+        for up in self.ups:
+            x = up(x, seen.pop(), means)
         return image + self.out_conv(x)[..., :height, :width]
 
 

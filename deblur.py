@@ -1,6 +1,6 @@
 """Restores blurry photos and videos with a trained network.
 
-python deblur.py photo.jpg                            to restored/photo.jpg, with the newest model
+python deblur.py photo.jpg                            to restored/photo.jpg
 python deblur.py holiday/ --recursive --compare       a folder, with pictures side by side
 python deblur.py "*.png" --model saved_models/unet --output sharp/
 
@@ -24,7 +24,7 @@ def quality(text):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    parser.add_argument("--model", help="SavedModel folder or .keras file; default: the newest under saved_models/")
+    cli.add_model_argument(parser)
     parser.add_argument("--output", default="restored", metavar="DIR", help="default: %(default)s/")
     parser.add_argument("--recursive", action="store_true", help="folders with all that is below them")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")

@@ -13,7 +13,7 @@ from unet_deblur_tf import cli
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="SavedModel folder or .keras file; default: the newest under saved_models/")
+    cli.add_model_argument(parser)
     cli.add_data_arguments(parser)
     parser.add_argument("--split", choices=("test", "val", "train", "all"), default="test", help="default: %(default)s")
     parser.add_argument("--limit", type=cli.positive_int, help="score only that many pictures, evenly spaced")

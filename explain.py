@@ -25,7 +25,7 @@ def parse_arguments():
     commands = parser.add_subparsers(dest="command", required=True)
     maps = commands.add_parser("heatmaps", help="Grad-CAM of the ten layers, and squeeze-and-excitation's gates")
     maps.add_argument("image", type=Path, help="a blurred picture")
-    maps.add_argument("--model", help="SavedModel folder or .keras file; default: the newest under saved_models/")
+    cli.add_model_argument(maps)
     maps.add_argument("--sharp", type=Path, help="its sharp twin, for --score error")
     maps.add_argument(
         "--score",

@@ -15,7 +15,7 @@ from unet_deblur_tf.recipes import POOLINGS
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="model folder or .keras file; default: the newest under saved_models/")
+    cli.add_model_argument(parser)
     parser.add_argument("--format", choices=("savedmodel", "onnx", "litert"), default="savedmodel")
     parser.add_argument(
         "--output",

@@ -13,7 +13,7 @@ import argparse
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.data.store import CACHES
-from unet_deblur_tf.recipes import LOSSES, POOLINGS, PRECISIONS, RECIPES, SCHEDULES
+from unet_deblur_tf.recipes import LOSSES, OPTIMIZERS, POOLINGS, PRECISIONS, RECIPES, SCHEDULES
 from unet_deblur_tf.variants import ACTIVATIONS, HEADS, NORMS, VARIANTS
 
 
@@ -45,6 +45,9 @@ def parse_arguments():
     parser.add_argument("--output", default="saved_models", help="default: %(default)s/")
     parser.add_argument("--seed", type=cli.seed, default=0, help="of weights and windows (default: %(default)s)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
+    parser.add_argument(
+        "--start-from", metavar="MODEL", help="begin with the weights of a trained network of the same variant and norm"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget an interrupted run instead of going on with it")
     parser.add_argument(
         "--pooling",
@@ -54,6 +57,7 @@ def parse_arguments():
     )
     parser.add_argument("--recipe", choices=RECIPES, default="default", help="what the following default to")
     parser.add_argument("--batch-size", type=cli.positive_int)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS)
     parser.add_argument("--learning-rate", type=cli.positive_float)
     parser.add_argument("--schedule", choices=SCHEDULES)
     parser.add_argument("--loss", choices=LOSSES)

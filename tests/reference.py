@@ -7,7 +7,9 @@
 import numpy as np
 
 
-def forward(weights, image, skips="own", attention=False, compress=False, norm="batch", head="residual", slope=0.0):
+def forward(
+    weights, image, skips="own", attention=False, compress=False, norm="batch", head="residual", slope=0.0, scale=1
+):
     """The restored picture of one blurred one."""
 
     def activate(x):
@@ -30,8 +32,11 @@ def forward(weights, image, skips="own", attention=False, compress=False, norm="
         return x
 
     height, width, _ = image.shape
-    padding = [(0, -height % 16), (0, -width % 16), (0, 0)]
+    cell = 16 * scale
+    padding = [(0, -height % cell), (0, -width % cell), (0, 0)]
     x = np.pad(image, padding, mode="reflect")
+    # A block's pixels row by row, each with its three colours.
+    x = np.concatenate([x[row::scale, column::scale] for row in range(scale) for column in range(scale)], axis=-1)
     levels = []
     x = double_conv(x, "inc")
     for number in (1, 2, 3, 4):
@@ -47,19 +52,36 @@ def forward(weights, image, skips="own", attention=False, compress=False, norm="
             seen = [
                 squeeze_excitation(level, weights[f"up{number}_se{index}"]) for index, level in enumerate(seen, start=1)
             ]
+        if skips == "projected":
+            # One 1x1 convolution of everything at the stage's own resolution.
+            kernels, biases = zip(*(arrays_of(weights[f"up{number}_project{index}"]) for index in range(5)))
+            joined = np.concatenate([upsample(x), *seen], axis=-1)
+            x = double_conv(conv(joined, [np.concatenate(kernels, axis=2), sum(biases)]), f"up{number}")
+            continue
         seen = np.concatenate(seen, axis=-1)
         if compress:
             for step in (1, 2):
                 seen = activate(normalize(seen, f"up{number}_reduce_norm{step}"))
                 seen = conv(seen, weights[f"up{number}_reduce_conv{step}"])
         x = double_conv(np.concatenate([seen, upsample(x)], axis=-1), f"up{number}")
-    x = conv(x, weights["out_conv"])[:height, :width]
+    x = conv(x, weights["out_conv"])
+    shuffled = np.empty((x.shape[0] * scale, x.shape[1] * scale, 3))
+    for row in range(scale):
+        for column in range(scale):
+            first = 3 * (row * scale + column)
+            shuffled[row::scale, column::scale] = x[:, :, first : first + 3]
+    x = shuffled[:height, :width]
     return image + x if head == "residual" else 1 / (1 + np.exp(-x))
+
+
+def arrays_of(arrays):
+    """Kernel and bias, 0 where there is none."""
+    return arrays if len(arrays) == 2 else (arrays[0], 0.0)
 
 
 def conv(x, arrays):
     """A "same" convolution as a loop over the kernel's taps."""
-    kernel, bias = arrays if len(arrays) == 2 else (arrays[0], 0.0)
+    kernel, bias = arrays_of(arrays)
     size = kernel.shape[0]
     height, width, _ = x.shape
     padded = np.pad(x, [(size // 2,) * 2, (size // 2,) * 2, (0, 0)])

@@ -324,10 +324,12 @@ def test_nothing_to_restore(model, tmp_path):
     assert done.stderr.splitlines()[-1].startswith("deblur.py: error: No pictures in")
 
 
-def test_no_model(folder, tmp_path):
+def test_without_a_model_of_ones_own_the_packages_is_taken(folder, tmp_path):
     done = run(folder / "b.png", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "No model under saved_models/. Train one" in done.stderr
+    assert done.returncode == 0, done.stderr
+    named = deblur(folder / "b.png", "lite", tmp_path / "named", progress=False).written[folder / "b.png"]
+    np.testing.assert_array_equal(Image.open(tmp_path / "restored/b.png"), Image.open(named))
+    assert (np.asarray(Image.open(named)) != np.asarray(Image.open(folder / "b.png"))).any()
 
 
 def test_comparisons_replace_nothing(folder, model, tmp_path):

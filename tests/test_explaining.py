@@ -16,7 +16,7 @@ from test_models import SMALL, random_picture, randomise
 from unet_deblur_tf import flops
 from unet_deblur_tf.cost import comparison, figure_costs, figure_layer, layer_costs, total
 from unet_deblur_tf.heatmaps import gates, heatmaps, in_float32, output_layer
-from unet_deblur_tf.models import build, pool_within, unet
+from unet_deblur_tf.models import build, pool_within, scale_of
 from unet_deblur_tf.variants import FIGURE_LAYERS, VARIANTS
 
 SCRIPT = Path(__file__).parents[1] / "explain.py"
@@ -77,10 +77,10 @@ def test_what_lowers_the_score_shows_nowhere():
     [*((variant, None) for variant in VARIANTS), ("unet", (4, 8, 20, 10)), ("concat_se", (4, 8, 20, 10))],
 )
 def test_grad_cam_by_hand(variant, box):
-    network = randomise(unet(**VARIANTS[variant], widths=SMALL, name=variant))
-    picture = random_picture(48, 64)[0]
+    network = randomise(build(variant, widths=SMALL, name=variant))
+    picture = random_picture(64, 96)[0]
     found = heatmaps(network, picture, "correction", box=box)
-    x, y, width, height = box or (0, 0, 64, 48)
+    x, y, width, height = box or (0, 0, 96, 64)
     for name in FIGURE_LAYERS:
         layer = network.get_layer(output_layer(network, name))
         both = keras.Model(network.input, [layer.output, network.output])
@@ -92,17 +92,21 @@ def test_grad_cam_by_hand(variant, box):
             score = tf.reduce_mean(tf.abs(restored - picture)[:, y : y + height, x : x + width])
         gradient = tape.gradient(score, features)
         cam = np.maximum((np.asarray(features) * np.mean(gradient, axis=(1, 2), keepdims=True)).sum(axis=-1)[0], 0)
-        cam = scipy.ndimage.zoom(cam, 48 / cam.shape[0], order=1)
+        cam = scipy.ndimage.zoom(cam, 64 / cam.shape[0], order=1)
         np.testing.assert_allclose(found.maps[name], cam / max(cam.max(), 1e-30), atol=2e-3, err_msg=name)
         assert found.score == pytest.approx(float(score), rel=1e-4)
+
+
+def strides(network):
+    """Pixels of the picture per pixel of each layer of the figure."""
+    return [*(scale_of(network) * stride for stride in (1, 2, 4, 8, 16, 8, 4, 2, 1)), 1]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
     network = build(variant)
     sized = keras.models.clone_model(network, input_tensors=keras.Input((64, 96, 3)))
-    strides = [1, 2, 4, 8, 16, 8, 4, 2, 1, 1]
-    for name, stride in zip(FIGURE_LAYERS, strides):
+    for name, stride in zip(FIGURE_LAYERS, strides(network)):
         layer = sized.get_layer(output_layer(network, name))
         assert layer.name.startswith(name)
         assert layer.output.shape[1:3] == (64 // stride, 96 // stride)
@@ -110,7 +114,7 @@ def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
 
 def test_any_size_and_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    network = randomise(unet(**VARIANTS["concat_se"], widths=SMALL))
+    network = randomise(build("concat_se", widths=SMALL))
     picture = random_picture(37, 51)[0]
     found = heatmaps(network, picture)
     assert all(cam.shape == (37, 51) for cam in found.maps.values())
@@ -129,7 +133,7 @@ def test_a_box_outside_the_picture(box):
 @pytest.mark.parametrize("variant", ATTENTIVE)
 @pytest.mark.parametrize("window", [None, 16])
 def test_gates(variant, window):
-    network = randomise(unet(**VARIANTS[variant], widths=SMALL, name=variant))
+    network = randomise(build(variant, widths=SMALL, name=variant))
     picture = random_picture(48, 64)[0]
     found = gates(pool_within(network, window), picture)
     assert list(found) == [f"up{stage}_se{level}" for stage in (1, 2, 3, 4) for level in (1, 2, 3, 4)]
@@ -204,7 +208,7 @@ def test_the_ten_layers_add_up(variant):
     assert [row.layer for row in rows] == list(FIGURE_LAYERS)
     assert total(rows)[4:] == total(costs)[4:]
     assert total(rows).parameters == sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
-    assert [row.shape[:2] for row in rows] == [(224 // stride,) * 2 for stride in (1, 2, 4, 8, 16, 8, 4, 2, 1, 1)]
+    assert [row.shape[:2] for row in rows] == [(224 // stride,) * 2 for stride in strides(network)]
 
 
 def test_the_seeds_finding_down4_and_up1_hold_most_parameters():
@@ -229,7 +233,7 @@ def test_comparison_of_all_variants():
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain")
-    randomise(unet(**VARIANTS["concat_se"], widths=SMALL, name="concat_se")).save(folder / "model.keras")
+    randomise(build("concat_se", widths=SMALL, name="concat_se")).save(folder / "model.keras")
     for number, name in enumerate(("blurred.png", "sharp.png")):
         picture = np.random.default_rng(number).integers(0, 256, (40, 60, 3), np.uint8)
         Image.fromarray(picture).save(folder / name)
@@ -260,7 +264,7 @@ def test_the_heatmaps_command(small, tmp_path):
     ("arguments", "message"),
     [
         (["heatmaps", "none.png", "--model", "model.keras"], "none.png cannot be read"),
-        (["heatmaps", "blurred.png"], "No model under saved_models/"),
+        (["heatmaps", "blurred.png", "--model", "none"], "No such model: none"),
         (["heatmaps", "blurred.png", "--model", "model.keras", "--score", "error"], "needs a sharp picture"),
         (["heatmaps", "blurred.png", "--model", "model.keras", "--sharp", "other.png"], "differ in size"),
         (["heatmaps", "blurred.png", "--model", "model.keras", "--box", "1,2,3"], "four whole numbers"),

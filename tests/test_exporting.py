@@ -15,7 +15,7 @@ from test_models import SMALL, random_picture, randomise
 from unet_deblur_tf import serving, warmup
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.exporting import export_network
-from unet_deblur_tf.models import pool_within, unet
+from unet_deblur_tf.models import build, pool_within, unet
 from unet_deblur_tf.runtimes import export_litert, export_onnx
 from unet_deblur_tf.server_configs import KEPT, write_configs
 from unet_deblur_tf.variants import VARIANTS
@@ -31,7 +31,7 @@ SLOW = ("concat", "concat_reduce", "concat_reduce_se", "concat_se, local", "conc
 )
 def network(request):
     variant, _, pooling = request.param.partition(", ")
-    network = randomise(unet(**VARIANTS[variant], widths=SMALL, name=variant))
+    network = randomise(build(variant, widths=SMALL, name=variant))
     return pool_within(network, 32) if pooling else network
 
 
@@ -65,7 +65,7 @@ def test_litert_takes_its_size(network, tmp_path):
 @pytest.mark.parametrize("source", ["savedmodel", "onnx"])
 def test_openvino_reads_them(source, tmp_path):
     openvino = pytest.importorskip("openvino")
-    network = randomise(unet(**VARIANTS["concat_se"], widths=SMALL))
+    network = randomise(build("concat_se", widths=SMALL))
     if source == "onnx":
         export_onnx(network, tmp_path / "network.onnx")
         model = openvino.convert_model(tmp_path / "network.onnx")
@@ -150,7 +150,7 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     """What `deblur.py` finds inside a version restores as the version does."""
     base = tmp_path / "saved_models/net"
     base.mkdir(parents=True)
-    randomise(unet(**VARIANTS["concat_se"], widths=SMALL, name="net")).save(base / "model.keras")
+    randomise(build("concat_se", widths=SMALL, name="net")).save(base / "model.keras")
     (base / "run.json").write_text('{"settings": {"crop": 32}}')
     export_network(model=str(base / "model.keras"), pooling="local", warmup_sizes=())
     assert serving.versions(base) == [1]

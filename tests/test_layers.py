@@ -6,7 +6,16 @@ import pytest
 import reference
 import tensorflow as tf
 
-from unet_deblur_tf.layers import BilinearUpsampling2D, CropLike, Excitation, ReflectPadding2D, Squeeze, window_means
+from unet_deblur_tf.layers import (
+    BilinearUpsampling2D,
+    CropLike,
+    Excitation,
+    PixelShuffle,
+    PixelUnshuffle,
+    ReflectPadding2D,
+    Squeeze,
+    window_means,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -107,8 +116,38 @@ def test_each_cell_has_its_own_gate():
             np.testing.assert_allclose(result[part], alone, atol=1e-6)
 
 
+def test_pixel_unshuffle_by_hand():
+    x = np.arange(2 * 4 * 3, dtype=np.float32).reshape(1, 2, 4, 3)
+    blocks = np.asarray(PixelUnshuffle(2)(x))
+    # Upper row of the block first: pixels 0 and 1, then 4 and 5 below them, three channels each.
+    np.testing.assert_array_equal(blocks[0, 0, 0], [0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17])
+    assert blocks.shape == (1, 1, 2, 12)
+
+
+@pytest.mark.parametrize("block", [2, 3])
+def test_pixel_shuffle_undoes_unshuffle_and_both_equal_their_form_for_other_backends(block, monkeypatch):
+    x = RNG.random((2, 4 * block, 5 * block, 3), dtype=np.float32)
+    there, back = PixelUnshuffle(block), PixelShuffle(block)
+    blocks = there(x)
+    np.testing.assert_array_equal(back(blocks), x)
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.config, "backend", lambda: "another")
+        elsewhere = there.call(keras.ops.convert_to_tensor(x))
+        np.testing.assert_array_equal(back.call(elsewhere), x)
+    np.testing.assert_array_equal(blocks, elsewhere)
+
+
 @pytest.mark.parametrize(
-    "layer", [ReflectPadding2D(8), CropLike(), BilinearUpsampling2D(), Squeeze(4, 96), Excitation(ratio=4)]
+    "layer",
+    [
+        ReflectPadding2D(8),
+        CropLike(),
+        BilinearUpsampling2D(),
+        Squeeze(4, 96),
+        Excitation(ratio=4),
+        PixelShuffle(2),
+        PixelUnshuffle(4),
+    ],
 )
 def test_configuration_round_trip(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
@@ -116,7 +155,10 @@ def test_configuration_round_trip(layer):
     assert again.get_config() == layer.get_config()
 
 
-@pytest.mark.parametrize(("layer", "argument"), [(ReflectPadding2D, "multiple"), (Excitation, "ratio")])
+@pytest.mark.parametrize(
+    ("layer", "argument"),
+    [(ReflectPadding2D, "multiple"), (Excitation, "ratio"), (PixelShuffle, "block"), (PixelUnshuffle, "block")],
+)
 @pytest.mark.parametrize("value", [0, -1, 2.5])
 def test_wrong_arguments_are_named(layer, argument, value):
     with pytest.raises(ValueError, match=f"{argument}={value}"):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from reference import forward
 
-from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation
+from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, PixelShuffle, PixelUnshuffle
 from unet_deblur_tf.models import build, unet
 from unet_deblur_tf.variants import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, VARIANTS
 
@@ -23,6 +23,8 @@ PARAMETERS = {
     "concat_se": 5_608_707 + 43_520,
     "concat_reduce": 8_381_187,
     "concat_reduce_se": 8_381_187 + 43_520,
+    # Convolutions 1,056,624, batch norm 2 * 2 * (48 + 64 + 96 + 96 + 64 + 96 + 96 + 64 + 48), the output's 12 biases.
+    "lite": 1_058_572,
 }
 SMALL = (4, 8, 12, 16, 16)
 
@@ -66,7 +68,7 @@ def test_a_sigmoid_network_stays_in_range():
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (2, 3), (17, 31), (65, 63), (64, 64)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_any_picture_size(variant, size):
-    model = randomise(unet(**VARIANTS[variant], widths=SMALL))
+    model = randomise(build(variant, widths=SMALL))
     restored = np.asarray(model(random_picture(*size, batch=2)))
     assert restored.shape == (2, *size, 3)
     assert np.isfinite(restored).all()
@@ -85,9 +87,10 @@ def test_a_720p_picture(variant):
 @pytest.mark.parametrize("size", [(32, 48), (17, 31)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_equals_the_reference(variant, size):
-    model = randomise(unet(**VARIANTS[variant], norm="batch", widths=SMALL))
+    model = randomise(build(variant, norm="batch", widths=SMALL))
     image = random_picture(*size)
-    expected = forward(weights_by_layer(model), image[0].astype(float), **VARIANTS[variant])
+    structure = {key: value for key, value in VARIANTS[variant].items() if key != "widths"}
+    expected = forward(weights_by_layer(model), image[0].astype(float), **structure)
     assert np.abs(expected - image[0]).max() > 0.1
     np.testing.assert_allclose(model(image)[0], expected, atol=1e-4)
 
@@ -114,6 +117,16 @@ def test_equals_the_reference_in_every_style(norm, head, activation):
     np.testing.assert_allclose(model(image)[0], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_projected_levels_equal_the_reference_in_every_norm(norm):
+    structure = dict(skips="projected", attention=True, scale=2)
+    model = randomise(unet(**structure, norm=norm, widths=SMALL))
+    image = random_picture(33, 70)
+    expected = forward(weights_by_layer(model), image[0].astype(float), **structure, norm=norm)
+    assert np.abs(expected - image[0]).max() > 0.1
+    np.testing.assert_allclose(model(image)[0], expected, atol=1e-4)
+
+
 def weights_by_layer(model):
     return {layer.name: [np.asarray(weight, float) for weight in layer.get_weights()] for layer in model.layers}
 
@@ -125,7 +138,8 @@ def test_layer_names_follow_the_figure(variant):
     assert {name.split("_")[0] for name in with_weights} == set(FIGURE_LAYERS)
     # The output of each of layers 1-9 is its second activation, at these widths.
     widths = [model.get_layer(f"{name}_act2").output.shape[-1] for name in FIGURE_LAYERS[:-1]]
-    assert widths == [32, 64, 128, 256, 256, 128, 64, 32, 32]
+    lite = [48, 64, 96, 96, 64, 96, 96, 64, 48]
+    assert widths == (lite if variant == "lite" else [32, 64, 128, 256, 256, 128, 64, 32, 32])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -148,7 +162,7 @@ def test_keras_file_round_trip(variant, tmp_path):
 )
 def test_one_training_step_in_each_precision(variant, precision):
     keras.config.set_dtype_policy(precision)
-    model = unet(**VARIANTS[variant], widths=SMALL)
+    model = build(variant, widths=SMALL)
     assert model.output.dtype == "float32"
     model.compile("adam", "mean_absolute_error", jit_compile=False)
     image = random_picture(32, 32, batch=2)
@@ -185,6 +199,8 @@ def test_every_weight_learns():
         (dict(head="tanh"), "head must be one of residual, sigmoid"),
         (dict(activation="gelu"), "activation must be one of relu, leaky_relu"),
         (dict(widths=(8, 8)), "widths must have five entries"),
+        (dict(skips="projected", compress=True), "compress does not go with"),
+        (dict(scale=0), "scale must be a positive int"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -225,6 +241,7 @@ GMACS = {
     "concat_se": 18.834,
     "concat_reduce": 20.857,
     "concat_reduce_se": 20.857,
+    "lite": 1.763,
 }
 
 
@@ -236,9 +253,9 @@ def test_multiply_accumulates(variant):
     for layer in model.layers[1:]:
         sources = layer.input if isinstance(layer.input, list) else [layer.input]
         side = size[sources[0]._keras_history.operation.name]
-        if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
+        if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D | PixelUnshuffle):
             side //= 2
-        elif isinstance(layer, BilinearUpsampling2D):
+        elif isinstance(layer, BilinearUpsampling2D | PixelShuffle):
             side *= 2
         size[layer.name] = side
         if isinstance(layer, keras.layers.Conv2D):

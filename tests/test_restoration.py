@@ -12,9 +12,9 @@ from unet_deblur_tf import restoration
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.memory import RESTORING_BYTES, restoring_bytes_per_pixel
-from unet_deblur_tf.models import build, pool_within, receptive_radius, squeezes
+from unet_deblur_tf.models import build, pool_within, receptive_radius, scale_of, squeezes
 from unet_deblur_tf.recipes import POOLINGS
-from unet_deblur_tf.restoration import MARGIN, TAPER, Restorer, load_restorer, spans, tapers
+from unet_deblur_tf.restoration import TAPER, Restorer, load_restorer, spans, tapers
 from unet_deblur_tf.variants import VARIANTS
 
 ATTENTIVE = [name for name, arguments in VARIANTS.items() if arguments.get("attention")]
@@ -34,42 +34,48 @@ def strip(height, width):
     return np.round(scene(np.random.default_rng(5), height, width) * 65535).astype(np.uint16)
 
 
+@pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("length", [1, 255, 256, 257, 1000, 1056, 1057, 1500, 8001])
 @pytest.mark.parametrize("tile", [128, 256, 512, 1056, 2048])
-def test_tiles_cover_the_picture(length, tile):
-    found = spans(length, tile)
+def test_tiles_cover_the_picture(length, tile, scale):
+    found = spans(length, tile, scale)
     assert found[0][0] == 0
     assert found[-1][1] == length
     total = np.zeros(length)
     for (begin, end), weights in zip(found, tapers(found)):
-        assert begin % 16 == 0
+        assert begin % (16 * scale) == 0
         assert end - begin <= tile
         total[begin:end] += weights
     np.testing.assert_allclose(total, 1, atol=1e-6)
     for (_, end), (begin, _) in itertools.pairwise(found):
-        assert end - begin >= min(2 * MARGIN + TAPER, tile // 3)
+        assert end - begin >= min(2 * receptive_radius(scale) + TAPER, tile // 3)
 
 
-def test_large_tiles_are_used_only_beyond_the_receptive_field():
-    found = spans(5000, 1056)
+@pytest.mark.parametrize(("scale", "tile"), [(1, 1056), (2, 2112)])
+def test_large_tiles_are_used_only_beyond_the_receptive_field(scale, tile):
+    margin = receptive_radius(scale)
+    found = spans(5000, tile, scale)
     for number, ((begin, end), weights) in enumerate(zip(found, tapers(found))):
         used = np.flatnonzero(weights) + begin
-        assert number == 0 or used[0] >= begin + MARGIN
-        assert number == len(found) - 1 or used[-1] < end - MARGIN
+        assert number == 0 or used[0] >= begin + margin
+        assert number == len(found) - 1 or used[-1] < end - margin
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in ATTENTIVE])
 def test_the_receptive_radius_is_an_upper_bound(variant):
     network = lively(variant, norm="none")
-    picture = np.random.default_rng(0).random((1, 32, 800, 3), dtype=np.float32)
+    scale = scale_of(network)
+    radius = receptive_radius(scale)
+    picture = np.random.default_rng(0).random((1, 32, 800 * scale, 3), dtype=np.float32)
     changed = picture.copy()
-    changed[:, :, 400:402] = 1 - changed[:, :, 400:402]
+    middle = picture.shape[2] // 2
+    changed[:, :, middle : middle + 2] = 1 - changed[:, :, middle : middle + 2]
     difference = np.abs(np.asarray(network(changed)) - np.asarray(network(picture))).max(axis=(0, 1, 3))
     reached = np.flatnonzero(difference > 0)
-    assert 400 - receptive_radius() <= reached[0]
-    assert reached[-1] <= 401 + receptive_radius()
+    assert middle - radius <= reached[0]
+    assert reached[-1] <= middle + 1 + radius
     # Nor is it far too large, which would cost time.
-    assert reached[-1] - reached[0] > receptive_radius()
+    assert reached[-1] - reached[0] > radius
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,23 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
         np.testing.assert_allclose(values[0], values[1], rtol=1e-3)
 
 
+def test_starting_from_a_trained_network(trained):
+    folder, _ = trained
+    flags = ["--data", "pairs", "--crop", "32", "--batch-size", "2", "--epochs", "1", "--steps-per-epoch", "1"]
+    flags += ["--start-from", "saved_models/concat_se", "--output", "further"]
+    # So small a step leaves the weights as they came.
+    done = run("train.py", "--variant", "concat_se", *flags, "--learning-rate", "1e-12", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    start, further = (
+        keras.saving.load_model(folder / base / "concat_se/model.keras", compile=False)
+        for base in ("saved_models", "further")
+    )
+    for ours, theirs in zip(start.trainable_weights, further.trainable_weights):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+    done = run("train.py", "--variant", "concat", *flags, cwd=folder)
+    one_line_error(done, "is a concat_se with other layers than this concat")
+
+
 def test_the_seed_recipe_and_mixed_precision(trained):
     folder, _ = trained
     done = run(
@@ -149,8 +166,8 @@ def test_the_seed_recipe_and_mixed_precision(trained):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     settings = json.loads((folder / "seed/unet/run.json").read_text())["settings"]
-    assert (settings["loss"], settings["norm"], settings["head"], settings["schedule"]) == (
-        "ssim", "batch", "sigmoid", "plateau",
+    assert (settings["loss"], settings["norm"], settings["head"], settings["optimizer"], settings["schedule"]) == (
+        "ssim", "batch", "sigmoid", "adam", "plateau",
     )  # fmt: skip
     assert "learning_rate" in history(folder / "seed/unet")[0]
 
@@ -172,8 +189,8 @@ def test_no_such_folder(tmp_path):
     one_line_error(run("train.py", "--data", "nowhere", cwd=tmp_path), "No such folder: 'nowhere'")
 
 
-def test_evaluate_without_a_model(tmp_path):
-    one_line_error(run("evaluate.py", cwd=tmp_path), "python train.py --variant concat_se")
+def test_evaluate_with_a_model_that_is_not_there(tmp_path):
+    one_line_error(run("evaluate.py", "--model", "none", cwd=tmp_path), "No such model: none", "lite")
 
 
 def test_output_that_cannot_be_written(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from tensorflow.python.tools import saved_model_cli
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf.models import pool_within, unet
+from unet_deblur_tf.models import build, pool_within, unet
 from unet_deblur_tf.serving import export, next_version, publish, versions
 from unet_deblur_tf.variants import VARIANTS
 
@@ -29,7 +29,7 @@ def _slow(name):
 def exported(request, tmp_path_factory):
     """(network, its SavedModel folder), for every variant at a small width, and with local pooling."""
     variant, _, pooling = request.param.partition(", ")
-    model = randomise(unet(**VARIANTS[variant], widths=SMALL, name=variant))
+    model = randomise(build(variant, widths=SMALL, name=variant))
     if pooling:
         model = pool_within(model, 32)
     folder = tmp_path_factory.mktemp(variant) / "1"

@@ -42,6 +42,15 @@ def add_data_arguments(parser):
     )
 
 
+def add_model_argument(parser):
+    """The flag `--model`, see `restoration.find_model`."""
+    parser.add_argument(
+        "--model",
+        help="SavedModel folder, .keras file, or the name of a network that comes with the package, such as lite "
+        "(default: the newest under saved_models/, else the package's own)",
+    )
+
+
 def add_restoring_arguments(parser):
     """The flags that say how pictures are restored: `--tile`, `--memory`, `--pooling`, `--ensemble`."""
     parser.add_argument(

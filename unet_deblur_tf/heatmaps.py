@@ -15,8 +15,8 @@ import numpy as np
 import scipy.ndimage
 import tensorflow as tf
 
-from unet_deblur_tf.layers import Excitation, ReflectPadding2D
-from unet_deblur_tf.models import squeezes
+from unet_deblur_tf.layers import CELL, Excitation, ReflectPadding2D
+from unet_deblur_tf.models import scale_of, squeezes
 from unet_deblur_tf.variants import FIGURE_LAYERS
 
 # tf-keras-vis 0.8.7 imports `zoom` from a namespace that SciPy 2 does away with, and 1 warns of.
@@ -76,7 +76,7 @@ def heatmaps(network, blurred, score="correction", sharp=None, box=None):
 
     network = in_float32(network)
     # Padded as the network would pad it: so each map covers just what was put in, and can be cut to the picture.
-    padded = np.asarray(ReflectPadding2D(2 ** (len(FIGURE_LAYERS) // 2 - 1))(blurred[np.newaxis]))
+    padded = np.asarray(ReflectPadding2D(scale_of(network) * CELL)(blurred[np.newaxis]))
     explain = Gradcam(network)
     maps = {}
     for name in FIGURE_LAYERS:
@@ -92,7 +92,9 @@ def heatmaps(network, blurred, score="correction", sharp=None, box=None):
 def output_layer(network, name):
     """The Keras layer whose output is that of a layer of the figure."""
     names = [layer.name for layer in network.layers]
-    return "out_conv" if name == "out" else next(each for each in reversed(names) if each.startswith(f"{name}_act"))
+    if name == "out":
+        return "out_shuffle" if "out_shuffle" in names else "out_conv"
+    return next(each for each in reversed(names) if each.startswith(f"{name}_act"))
 
 
 def in_float32(network):

@@ -110,6 +110,79 @@ class BilinearUpsampling2D(keras.layers.Layer):
         return (batch, height and 2 * height, width and 2 * width, channels)
 
 
+class _Blocks(keras.layers.Layer):
+    """What `PixelUnshuffle` and `PixelShuffle` share: the side of their blocks."""
+
+    def __init__(self, block, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(block, int) or block < 2:
+            raise ValueError(f"block must be an int of at least 2. Received: block={block!r}")
+        self.block = block
+
+    def get_config(self):
+        return {**super().get_config(), "block": self.block}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PixelUnshuffle(_Blocks):
+    """Turns blocks of pixels into channels: row by row, left to right, all channels of a pixel together.
+
+    Args:
+        block: int of at least 2, the side of the blocks.
+
+    Input shape: `(batch, height, width, C)`, height and width multiples of `block`.
+    Output shape: `(batch, height / block, width / block, block * block * C)`.
+
+    Raises:
+        ValueError: if `block` is not such an int.
+    """
+
+    def call(self, inputs):
+        if keras.config.backend() == "tensorflow":
+            # One operation, which other runtimes know too, instead of a six-dimensional transposition.
+            import tensorflow as tf
+
+            return tf.nn.space_to_depth(inputs, self.block)
+        _, height, width, channels = ops.shape(inputs)
+        rows, columns = height // self.block, width // self.block
+        blocks = ops.reshape(inputs, (-1, rows, self.block, columns, self.block, channels))
+        return ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4, 5)), (-1, rows, columns, self.block**2 * channels))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return (batch, height and height // self.block, width and width // self.block, channels * self.block**2)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PixelShuffle(_Blocks):
+    """The inverse of `PixelUnshuffle`: turns channels into blocks of pixels.
+
+    Args:
+        block: int of at least 2, the side of the blocks.
+
+    Input shape: `(batch, height, width, block * block * C)`.
+    Output shape: `(batch, block * height, block * width, C)`.
+
+    Raises:
+        ValueError: if `block` is not such an int.
+    """
+
+    def call(self, inputs):
+        if keras.config.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.nn.depth_to_space(inputs, self.block)
+        _, height, width, channels = ops.shape(inputs)
+        channels //= self.block**2
+        blocks = ops.reshape(inputs, (-1, height, width, self.block, self.block, channels))
+        size = (-1, height * self.block, width * self.block, channels)
+        return ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4, 5)), size)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return (batch, height and height * self.block, width and width * self.block, channels // self.block**2)
+
+
 CELL = 16  # pixels of the picture: local means are taken on a grid of such squares
 
 

@@ -8,6 +8,7 @@ RECIPES = {
         head="residual",
         activation="relu",
         loss="ssim+l1",
+        optimizer="adamw",
         learning_rate=1e-3,
         schedule="cosine",
         batch_size=4,
@@ -18,6 +19,7 @@ RECIPES = {
         head="sigmoid",
         activation="relu",
         loss="ssim",
+        optimizer="adam",
         learning_rate=1e-3,
         schedule="plateau",
         batch_size=4,
@@ -35,6 +37,8 @@ LOSSES = {
     "ssim+l1+fourier": dict(ssim=1, l1=1, fourier=0.1),
 }
 
+# AdamW and Muon with weight decay 1e-4 and gradients clipped to norm 1, Adam as it is.
+OPTIMIZERS = ("adam", "adamw", "muon")
 SCHEDULES = ("cosine", "plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Of squeeze-and-excitation when restoring; "auto" is what scored higher after training.

@@ -20,18 +20,18 @@ import psutil
 import tensorflow as tf
 from tqdm import tqdm
 
+from unet_deblur_tf import shipped
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.inference import for_inference
 from unet_deblur_tf.layers import CELL, window_means
 from unet_deblur_tf.memory import free_memory, restoring_bytes_per_pixel
-from unet_deblur_tf.models import pool_within, receptive_radius, squeezes
+from unet_deblur_tf.models import pool_within, receptive_radius, scale_of, squeezes
 from unet_deblur_tf.serving import versions
 
 MODELS = Path("saved_models")
 POOLING_WINDOW = 1.5  # times the training crop, as Chu et al. found best (ECCV 2022)
 PICTURE = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
 TAPER = 32  # pixels over which one tile fades into the next
-MARGIN = receptive_radius()  # pixels of a tile's border that the tile beyond knows better
 SMALLEST_TILE, SMALLEST_CHOSEN = 128, 256  # asked for, and chosen however little memory there is
 
 
@@ -39,27 +39,31 @@ def find_model(path=None, models=MODELS):
     """The `.keras` file or SavedModel version folder that a `--model` value stands for.
 
     Args:
-        path: a `.keras` file, a SavedModel folder, or a folder of numbered versions (the
-            newest is taken); None for the newest version under `models`.
+        path: a `.keras` file, a SavedModel folder, a folder of numbered versions (the
+            newest is taken), or the name of a network that comes with the package, such
+            as "lite"; None for the newest version under `models`, or if there is none
+            for the package's own default.
+        models: folder of model base paths.
 
     Raises:
-        InputError: if there is none, saying what to run.
+        InputError: if there is none, saying what there is.
     """
     if path is None:
         found = [base / str(number) for base in Path(models).glob("*/") for number in versions(base)]
-        if not found:
-            raise InputError(
-                f"No model under {models}/. Train one: python train.py --variant concat_se; or name one with --model"
-            )
-        return max(found, key=lambda folder: folder.stat().st_mtime_ns)
-    path = Path(path)
+        return max(found, key=lambda folder: folder.stat().st_mtime_ns) if found else shipped.find()
+    named, path = str(path), Path(path)
     if (path.is_file() and path.suffix == ".keras") or (path / "saved_model.pb").is_file():
         return path
     if versions(path):
         return path / str(versions(path)[-1])
-    if not path.exists():
-        raise InputError(f"No such model: {path}")
-    raise InputError(f"{path} is neither a .keras file nor a SavedModel folder, nor does it hold numbered versions")
+    if path.exists():
+        raise InputError(f"{path} is neither a .keras file nor a SavedModel folder, nor does it hold numbered versions")
+    if shipped.find(named):
+        return shipped.find(named)
+    raise InputError(
+        f"No such model: {named}. It takes a .keras file, a folder that train.py wrote, "
+        f"or one that comes with the package: {', '.join(shipped.manifest()['networks'])}"
+    )
 
 
 def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
@@ -81,7 +85,7 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
         A `Restorer`.
 
     Raises:
-        InputError: if the file cannot be loaded, or the pooling cannot be had from it.
+        InputError: if the file cannot be loaded or is not as it was shipped, or the pooling cannot be had from it.
     """
     return Restorer(load_network(Path(path), pooling), tile, memory, ensemble)
 
@@ -94,9 +98,10 @@ def load_network(path, pooling="auto"):
         pooling: see `load_restorer`.
 
     Raises:
-        InputError: if the file cannot be loaded, or the pooling cannot be had from it.
+        InputError: if the file cannot be loaded or is not as it was shipped, or the pooling cannot be had from it.
     """
     file = keras_file(path)
+    shipped.check(file)
     try:
         network = keras.saving.load_model(file, compile=False) if file.exists() else _SavedModel(path)
     except Exception as error:  # a damaged file can fail in any way
@@ -156,7 +161,9 @@ class Restorer:
         self.pooling = pooling_of(network)
         if tile is not None and tile != 0 and tile < SMALLEST_TILE:
             raise InputError(f"--tile must be 0 or at least {SMALLEST_TILE}, not {tile}")
-        self._tile = None if tile is None else -(-tile // CELL) * CELL
+        self._scale = scale_of(network)
+        self._step = self._scale * CELL  # pixels: tiles begin where the network's coarsest features do
+        self._tile = None if tile is None else -(-tile // self._step) * self._step
         self._bytes_per_pixel = restoring_bytes_per_pixel(network)
         used = psutil.Process().memory_info().rss
         self._memory = (free_memory() / 2 if memory is None else max(0, memory - used)) - 0.1e9
@@ -197,7 +204,7 @@ class Restorer:
                 return self._restore(picture, tile, progress)
             except tf.errors.ResourceExhaustedError as error:
                 # Of a GPU's memory nothing is known beforehand.
-                tile = (tile or max(height, width)) // 2 // CELL * CELL
+                tile = (tile or max(height, width)) // 2 // self._step * self._step
                 if self._tile is not None or tile < SMALLEST_CHOSEN:
                     raise InputError(f"Not enough memory for {width}x{height} pixels: try a smaller --tile") from error
             except tf.errors.InvalidArgumentError as error:
@@ -242,12 +249,12 @@ class Restorer:
         budget = self._memory - 4 * 3 * itemsize * pixels - (12 * pixels if len(self._turns) > 1 else 0)
         if pixels * self._bytes_per_pixel <= budget:
             return None
-        side = int((max(0, budget - cells - rows) / self._bytes_per_pixel) ** 0.5) // CELL * CELL
+        side = int((max(0, budget - cells - rows) / self._bytes_per_pixel) ** 0.5) // self._step * self._step
         side = max(side, SMALLEST_CHOSEN)
         return side if side < max(height, width) else None
 
     def _steps(self, height, width, tile):
-        count = len(spans(height, tile)) * len(spans(width, tile))
+        count = len(spans(height, tile, self._scale)) * len(spans(width, tile, self._scale))
         return count * (2 if self._squeezes else 1)
 
     def _bands(self, picture, tile, done):
@@ -257,7 +264,7 @@ class Restorer:
             done()
             return
         height, width, _ = picture.shape
-        rows, columns = spans(height, tile), spans(width, tile)
+        rows, columns = spans(height, tile, self._scale), spans(width, tile, self._scale)
         run, means = self._run, None
         if self._squeezes:
             measure, run = self._halves
@@ -299,24 +306,26 @@ class Restorer:
         return found
 
 
-def spans(length, tile):
+def spans(length, tile, scale=1):
     """Where tiles begin and end along a side.
 
     Args:
         length: of the side in pixels.
-        tile: of the tiles, a multiple of 16.
+        tile: of the tiles, a multiple of 16 times the scale.
+        scale: of the network, see `models.unet`.
 
     Returns:
-        List of (begin, end): every begin a multiple of 16, the last end `length`. Tiles
-        overlap by twice the margin and the taper, or by a third of small tiles, which
-        leaves them a margin of less than the receptive field.
+        List of (begin, end): every begin a multiple of 16 times the scale, the last end
+        `length`. Tiles overlap by twice the receptive radius and the taper, or by a third
+        of small tiles, which leaves them a margin of less than the receptive field.
     """
+    step = scale * CELL
     if length <= tile:
         return [(0, length)]
-    overlap = min(2 * MARGIN + TAPER, tile // 3)
-    last = -(-(length - tile) // CELL) * CELL
-    steps = -(-last // ((tile - overlap) // CELL * CELL))
-    begins = [step * last // steps // CELL * CELL for step in range(steps + 1)]
+    overlap = min(2 * receptive_radius(scale) + TAPER, tile // 3)
+    last = -(-(length - tile) // step) * step
+    steps = -(-last // ((tile - overlap) // step * step))
+    begins = [number * last // steps // step * step for number in range(steps + 1)]
     return [(begin, min(begin + tile, length)) for begin in begins]
 
 

@@ -35,8 +35,9 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.losses import mixture
 from unet_deblur_tf.models import build, pool_within, squeezes
+from unet_deblur_tf.optimizers import ConvolutionMuon
 from unet_deblur_tf.recipes import LOSSES
-from unet_deblur_tf.restoration import POOLING_WINDOW, Restorer, load_restorer, pooling_of
+from unet_deblur_tf.restoration import POOLING_WINDOW, Restorer, find_model, load_network, load_restorer, pooling_of
 from unet_deblur_tf.server_configs import write_configs
 
 VALIDATION_LIMIT = 32  # pictures scored after each epoch, evenly spaced
@@ -64,11 +65,13 @@ class Settings:
     head: str
     activation: str
     loss: str
+    optimizer: str
     learning_rate: float
     schedule: str
     precision: str
     seed: int
     crops_per_picture: int | None = None
+    start_from: str | None = None
 
 
 def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", fresh=False, **settings):
@@ -124,6 +127,8 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
     keras.config.set_dtype_policy(settings.precision)
     with distribution.scope():
         model = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
+        if settings.start_from:
+            take_weights(model, settings.start_from)
         compile_model(model, settings)
     print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {hardware()}")
 
@@ -187,16 +192,21 @@ def hardware():
 
 def compile_model(model, settings):
     """Compiles with the loss, the schedule and the metrics of the settings; XLA on a GPU, where it pays."""
+    rate = settings.learning_rate
     if settings.schedule == "cosine":
         steps = settings.epochs * settings.steps_per_epoch
         warmup = max(1, min(steps // 10, 1000))
         rate = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, steps - warmup), alpha=0.01, warmup_target=settings.learning_rate, warmup_steps=warmup
+            0.0, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup
         )
+    if settings.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(rate)
+    elif settings.optimizer == "adamw":
         optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=1.0)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     else:
-        optimizer = keras.optimizers.Adam(settings.learning_rate)
+        optimizer = ConvolutionMuon(rate, weight_decay=1e-4, adam_weight_decay=1e-4, global_clipnorm=1.0)
+    if settings.optimizer != "adam":
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
         optimizer=optimizer,
         loss=mixture(LOSSES[settings.loss]),
@@ -204,6 +214,29 @@ def compile_model(model, settings):
         # With several GPUs, Keras 3.15 would compile the exchange between them too, which XLA refuses.
         jit_compile=len(tf.config.list_physical_devices("GPU")) == 1,
     )
+
+
+def take_weights(model, path):
+    """Gives a network the weights of a trained one, to go on from there on other data or with other settings.
+
+    Args:
+        model: `keras.Model`.
+        path: as `restoration.find_model` takes it.
+
+    Raises:
+        InputError: if what is there is not a network of the same layers and shapes.
+    """
+    source = load_network(find_model(path))
+    ours, theirs = ({layer.name: layer.get_weights() for layer in network.layers} for network in (model, source))
+    if {name: [weight.shape for weight in weights] for name, weights in ours.items() if weights} != {
+        name: [weight.shape for weight in weights] for name, weights in theirs.items() if weights
+    }:
+        raise InputError(
+            f"--start-from {path} is a {source.name or 'SavedModel'} with other layers than this {model.name}: "
+            "--variant and --norm must be those that it was trained with"
+        )
+    for layer in model.layers:
+        layer.set_weights(theirs[layer.name])
 
 
 def callbacks(settings, base, work, epochs_done, validation):

@@ -16,10 +16,9 @@ def write(folder):
     """`small`, versions 1 and 2, of different weights, with squeeze-and-excitation; `plain`, version 1."""
     from test_models import SMALL, randomise
 
-    from unet_deblur_tf.models import unet
+    from unet_deblur_tf.models import build
     from unet_deblur_tf.server_configs import write_configs
     from unet_deblur_tf.serving import publish
-    from unet_deblur_tf.variants import VARIANTS
 
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)
@@ -28,7 +27,7 @@ def write(folder):
         ("small", "concat_se", (8, 8, 8, 8, 8)),
         ("plain", "unet", SMALL),
     ):
-        network = randomise(unet(**VARIANTS[variant], widths=widths, name=variant))
+        network = randomise(build(variant, widths=widths, name=variant))
         network.save(folder / "model.keras")
         publish(network, folder / name, {"model.keras": folder / "model.keras"}, LIMIT, WARMUP)
         (folder / "model.keras").unlink()

@@ -94,11 +94,11 @@ def small_models(folder):
     import keras
     from test_models import SMALL, randomise
 
-    from unet_deblur_tf.models import pool_within, unet
+    from unet_deblur_tf.models import build, pool_within, unet
     from unet_deblur_tf.serving import publish
     from unet_deblur_tf.variants import VARIANTS
 
-    networks = {name: randomise(unet(**arguments, widths=SMALL)) for name, arguments in VARIANTS.items()}
+    networks = {name: randomise(build(name, widths=SMALL)) for name in VARIANTS}
     networks["local"] = pool_within(networks["concat_reduce_se"], 32)
     keras.config.set_dtype_policy("mixed_bfloat16")
     networks["bfloat16"] = randomise(unet(norm="layer", activation="leaky_relu", widths=SMALL))

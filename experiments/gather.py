@@ -1,0 +1,96 @@
+"""Gathers a training folder from several sources: photos and scenes blurred at several difficulties, and real pairs.
+
+python experiments/gather.py runs/mixture --photos PHOTOS --pairs REDS/train GOPRO/train --repeat 4 --video FRAMES
+
+The folder has the layout of pairs ({train,val,test}/SOURCE/{blur,sharp}/), for `train.py --data`. Pictures
+that exist already are linked, not copied. `--video` takes folders of consecutive sharp frames of a
+fast camera, and averages 7 to 13 of them, as GoPro's pairs were made. Every picture gives one window
+a pass; `--repeat` lets the few real pairs come more often.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from unet_deblur_tf import cli
+from unet_deblur_tf.data.generated import make_split
+from unet_deblur_tf.data.pairs import find_pairs, find_pictures, read_picture
+from unet_deblur_tf.data.synthesis import DIFFICULTIES
+from unet_deblur_tf.errors import InputError
+
+# (difficulty, from photos, seed, pairs): `mixed` in three seeds, so that a photo gives as many different regions.
+SYNTHESISED = (
+    ("quick", True, 0, 480),
+    ("mixed", True, 0, 600),
+    ("mixed", True, 1, 600),
+    ("mixed", True, 2, 600),
+    ("mixed", False, 0, 300),
+    ("gopro", True, 0, 200),
+)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--photos", type=Path, required=True, help="sharp photos, those to train on alone")
+    parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="folders of real pairs to train on")
+    parser.add_argument("--video", type=Path, nargs="*", default=[], help="folders of consecutive sharp frames")
+    parser.add_argument("--repeat", type=cli.positive_int, default=1, help="how often real pairs come in a pass")
+    return parser.parse_args()
+
+
+def main(arguments):
+    if arguments.output.exists():
+        raise InputError(f"{arguments.output} is there already")
+    photos = find_pictures(arguments.photos, recursive=True)
+    if not photos:
+        raise InputError(f"No pictures in {arguments.photos}")
+    # A tenth of the photos is held out, to choose the best epoch by and to score at the end.
+    held_out, kept = photos[::10], [photo for index, photo in enumerate(photos) if index % 10]
+    for difficulty, from_photos, seed, count in SYNTHESISED:
+        settings = DIFFICULTIES[difficulty]
+        settings = dataclasses.replace(settings, scenes={**settings.scenes, "train": count})
+        made = make_split("train", settings, kept if from_photos else (), seed)
+        link(made, arguments.output / "train" / f"{difficulty}_{'photos' if from_photos else 'scenes'}_{seed}")
+    for split in ("val", "test"):
+        for difficulty in ("quick", "mixed"):
+            link(make_split(split, DIFFICULTIES[difficulty], held_out), arguments.output / split / difficulty)
+    for turn in range(arguments.repeat):
+        for folder in arguments.pairs:
+            for pairs in find_pairs(folder).values():
+                for pair in pairs:
+                    source = f"{folder.parent.name}_{pair.sequence.replace('/', '_')}_{turn}"
+                    for kind in ("blur", "sharp"):
+                        target = arguments.output / "train" / source / kind
+                        target.mkdir(parents=True, exist_ok=True)
+                        (target / getattr(pair, kind).name).symlink_to(getattr(pair, kind).resolve())
+    for folder in arguments.video:
+        average(folder, arguments.output / "train" / f"video_{folder.name}", arguments.repeat)
+
+
+def link(source, target):
+    target.mkdir(parents=True)
+    for kind in ("blur", "sharp"):
+        (target / kind).symlink_to((source / kind).resolve())
+
+
+def average(frames, target, repeat):
+    """GoPro's own recipe: the mean of 7 to 13 consecutive frames, and their middle one as the truth."""
+    paths = find_pictures(frames)
+    rng = np.random.default_rng(0)
+    for kind in ("blur", "sharp"):
+        (target / kind).mkdir(parents=True)
+    for start in tqdm(range(0, len(paths) - 12, max(1, 4 // repeat)), desc=f"Averaging {frames.name}", unit="pair"):
+        count = int(rng.choice([7, 9, 11, 13]))
+        pictures = [read_picture(path).astype(np.float32) for path in paths[start : start + count]]
+        for kind, picture in (("blur", np.mean(pictures, axis=0)), ("sharp", pictures[count // 2])):
+            picture = Image.fromarray(np.round(picture).astype(np.uint8))
+            picture.save(target / kind / f"{start:05d}.png", compress_level=1)
+
+
+if __name__ == "__main__":
+    cli.run(main, parse_arguments())

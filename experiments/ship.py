@@ -1,0 +1,61 @@
+"""Puts a trained network among those that come with the package, in float32, with its SHA-256 in the manifest.
+
+python experiments/ship.py saved_models/lite lite --default
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+from unet_deblur_tf import cli
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="a .keras file, or a folder that train.py wrote")
+    parser.add_argument("name", help="what it will be called after --model")
+    parser.add_argument("--default", action="store_true", help="taken where no model is named")
+    return parser.parse_args()
+
+
+def main(arguments):
+    cli.quiet_tensorflow()
+    import numpy as np
+
+    from unet_deblur_tf import shipped
+    from unet_deblur_tf.files import write_by_rename
+    from unet_deblur_tf.heatmaps import in_float32
+    from unet_deblur_tf.restoration import find_model, keras_file, load_network
+
+    source = keras_file(find_model(arguments.model))
+    # Float32, so that it computes alike everywhere: not every processor is fast, or exact enough, in 16 bits.
+    network = in_float32(load_network(source))
+    shipped.FOLDER.mkdir(exist_ok=True)
+    path = shipped.FOLDER / f"{arguments.name}.keras"
+    with write_by_rename(path) as partial:
+        network.save(partial)
+    again = load_network(source)
+    for ours, theirs in zip(network.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(ours, theirs)
+    run = source.with_name("run.json")
+    settings = json.loads(run.read_text())["settings"] if run.exists() else {}
+    manifest = shipped.manifest()
+    manifest["networks"][arguments.name] = {
+        "file": path.name,
+        "variant": network.name,
+        "parameters": network.count_params(),
+        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        # All but where things lay on the machine that trained it.
+        "settings": {key: value for key, value in settings.items() if key not in ("data", "start_from")},
+    }
+    if arguments.default or manifest["default"] is None:
+        manifest["default"] = arguments.name
+    with write_by_rename(shipped.FOLDER / "manifest.json") as partial:
+        partial.write_text(json.dumps(manifest, indent=1) + "\n")
+    print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    cli.run(main, parse_arguments())

@@ -1,0 +1,71 @@
+"""Muon for convolutions: one step against NumPy, and which weights it takes."""
+
+import keras
+import numpy as np
+import pytest
+from test_models import SMALL, random_picture
+
+from unet_deblur_tf.models import unet
+from unet_deblur_tf.optimizers import ConvolutionMuon
+
+RATE = 0.01
+
+
+def newton_schulz(matrix):
+    """Five iterations of Muon's polynomial on the singular values, which leave the singular vectors alone."""
+    left, values, right = np.linalg.svd(matrix / np.linalg.norm(matrix), full_matrices=False)
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return left * values @ right
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 24), (1, 1, 40, 16), (3, 3, 16, 32)])
+def test_two_steps_of_a_kernel(shape):
+    rng = np.random.default_rng(0)
+    start, *gradients = (rng.normal(size=shape) for _ in range(3))
+    kernel = keras.Variable(start, dtype="float32")
+    optimizer = ConvolutionMuon(RATE, weight_decay=None, adam_weight_decay=None)
+    expected, momentum = start, np.zeros(shape)
+    rows, columns = np.prod(shape[:-1]), shape[-1]
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [kernel])
+        momentum = 0.95 * momentum + gradient
+        update = newton_schulz((gradient + 0.95 * momentum).reshape(rows, columns))
+        expected = expected - RATE * 0.2 * np.sqrt(max(rows, columns)) * update.reshape(shape)
+    np.testing.assert_allclose(kernel.numpy(), expected, atol=2e-5)
+    assert np.abs(expected - start).max() > 1e-3
+
+
+@pytest.mark.parametrize("shape", [(7,), (8, 8), (3, 3, 8, 12)])
+def test_what_is_no_wide_kernel_moves_as_adamw_moves_it(shape):
+    rng = np.random.default_rng(1)
+    start, gradient = rng.normal(size=shape), rng.normal(size=shape)
+    moved = []
+    for optimizer in (
+        ConvolutionMuon(RATE, weight_decay=0.1, adam_weight_decay=0.1),
+        keras.optimizers.AdamW(RATE, weight_decay=0.1, beta_2=0.999, epsilon=1e-7),
+    ):
+        weight = keras.Variable(start, dtype="float32")
+        for _ in range(3):
+            optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [weight])
+        moved.append(weight.numpy())
+    np.testing.assert_allclose(*moved, atol=1e-6)
+    assert np.abs(moved[0] - start).min() > RATE
+
+
+def test_a_model_saved_in_the_middle_goes_on_alike(tmp_path):
+    image = random_picture(32, 32, batch=2)
+
+    def step(model):
+        model.train_on_batch(image, 1 - image)
+
+    model = unet(widths=SMALL, norm="none")
+    model.compile(ConvolutionMuon(1e-3, global_clipnorm=1.0), "mean_absolute_error", jit_compile=False)
+    step(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(again.optimizer, ConvolutionMuon)
+    step(model)
+    step(again)
+    for ours, theirs in zip(model.weights, again.weights):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)

@@ -1,0 +1,80 @@
+"""The networks that come with the package: whole, loadable by name, and worth having."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from test_models import random_picture
+
+from unet_deblur_tf import shipped
+from unet_deblur_tf.data.sources import load_pairs
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.evaluation import score, summarise
+from unet_deblur_tf.models import build
+from unet_deblur_tf.restoration import find_model, load_network, load_restorer
+
+NETWORKS = shipped.manifest()["networks"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_is_what_the_manifest_says(name):
+    entry = NETWORKS[name]
+    path = find_model(name)
+    assert path.stat().st_size == entry["bytes"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
+    network = load_network(path)
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    settings = entry["settings"]
+    style = {key: settings[key] for key in ("norm", "head", "activation")}
+    fresh = build(entry["variant"], **style)
+    assert [weight.shape for weight in network.weights] == [weight.shape for weight in fresh.weights]
+    assert network.count_params() == entry["parameters"]
+    assert "/" not in json.dumps(settings)
+
+
+def test_together_they_are_small():
+    assert sum(path.stat().st_size for path in shipped.FOLDER.iterdir()) < 40e6
+
+
+def test_the_default_is_taken_where_there_is_no_other(tmp_path):
+    assert find_model(None, tmp_path) == shipped.find() == find_model(shipped.manifest()["default"])
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    shutil.copytree(shipped.FOLDER, tmp_path / "weights")
+    path = shipped.find("lite", tmp_path / "weights")
+    load_network(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"lite.keras is damaged: its SHA-256 is"):
+        load_network(path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"lite.keras is missing"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_sharp_scenes_stay_as_they_are(name, picture):
+    """Do no harm."""
+    restored = load_restorer(find_model(name))(picture).astype(float)
+    assert 10 * np.log10(255**2 / np.mean((restored - picture) ** 2)) > 30
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_real_pictures_that_it_never_saw_get_better(name, real_data):
+    restore = load_restorer(find_model(name))
+    for folder, gain in (("reds_320x180", 0.2), ("gopro", 0.05)):
+        pairs = load_pairs(str(real_data / folder), "test")
+        found = summarise(score(restore, pairs[:: len(pairs) // 5], progress=False))
+        assert found["gain"]["psnr"] > gain
+        assert found["gain"]["ssim"] > 0
+
+
+def test_any_size():
+    network = load_network(find_model("lite"))
+    for size in ((1, 1), (31, 70)):
+        image = random_picture(*size)
+        assert np.abs(np.asarray(network(image)) - image).max() < 0.5

@@ -1,6 +1,8 @@
 """Trains networks that differ in one thing each, equally long on the same data, and scores them side by side.
 
-python experiments/compare.py recipe --photos PHOTOS --pairs GoPro=DIR REDS=DIR --output runs/recipe
+python experiments/gather.py runs/small --set small --photos PHOTOS/train
+python experiments/compare.py recipe --data runs/small --output runs/recipe --test photos=PHOTOS GoPro=GOPRO REDS=REDS
+python experiments/compare.py variants --data runs/small --output runs/variants --test ... --seeds 0 1
 
 `EXPERIMENTS` holds the rows: a name and the flags of train.py in which it differs. What is
 finished is skipped and what was interrupted goes on when the same command is given again.
@@ -20,29 +22,35 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from unet_deblur_tf.variants import VARIANTS
+
 ROOT = Path(__file__).resolve().parents[1]
 
-# What all rows of an experiment share, and by name what each has of its own.
+# What all rows of an experiment share, and by name what each has of its own. Small blur, which a short run can learn.
+SHORT = "--difficulty quick --precision mixed_bfloat16 --crop 64 --batch-size 8 --epochs 10"
+RECIPE = "--norm none --activation leaky_relu --optimizer muon --loss ssim+l1+fourier"
 EXPERIMENTS = {
-    # Small blur, which a short run can learn: 1,500 steps of eight 96x96 windows.
     "recipe": (
-        "--variant unet --difficulty quick --precision mixed_bfloat16 --crop 96 --batch-size 8"
-        " --epochs 10 --steps-per-epoch 150",
+        f"--variant lite {SHORT} --steps-per-epoch 150 {RECIPE}",
         {
-            "default": "",
-            "no norm": "--norm none --activation leaky_relu",
+            "Muon, no norm, SSIM + L1 + Fourier, 1e-3": "",
+            "AdamW": "--optimizer adamw",
+            "batch norm, ReLU": "--norm batch --activation relu",
             "layer norm": "--norm layer",
-            "leaky ReLU": "--activation leaky_relu",
             "sigmoid": "--head sigmoid",
             "SSIM": "--loss ssim",
             "L1": "--loss l1",
+            "SSIM + L1": "--loss ssim+l1",
             "L1 + Fourier": "--loss l1+fourier",
-            "SSIM + L1 + Fourier": "--loss ssim+l1+fourier",
             "rate 3e-4": "--learning-rate 3e-4",
-            "rate 2e-3": "--learning-rate 2e-3",
-            "no norm, rate 2e-3": "--norm none --activation leaky_relu --learning-rate 2e-3",
-            "layer norm, rate 2e-3": "--norm layer --learning-rate 2e-3",
+            "rate 3e-3": "--learning-rate 3e-3",
+            "unet": "--variant unet",
+            "unet, AdamW": "--variant unet --optimizer adamw",
         },
+    ),
+    "variants": (
+        f"{SHORT} --steps-per-epoch 100 {RECIPE}",
+        {variant: f"--variant {variant}" for variant in VARIANTS},
     ),
 }
 
@@ -50,8 +58,14 @@ EXPERIMENTS = {
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=EXPERIMENTS)
-    parser.add_argument("--photos", default="synthetic", help="sharp photos to train on (default: scenes made in code)")
-    parser.add_argument("--pairs", nargs="*", default=[], metavar="NAME=DIR", help="real pairs to score on besides")
+    parser.add_argument("--data", required=True, help="what train.py trains on")
+    parser.add_argument(
+        "--test",
+        nargs="+",
+        default=["scenes=synthetic"],
+        metavar="NAME=DATA",
+        help="what evaluate.py scores on; sharp photos are blurred (default: scenes made in code)",
+    )
     parser.add_argument("--rows", nargs="*", help="only these")
     parser.add_argument("--seeds", nargs="+", default=["0"])
     parser.add_argument("--output", type=Path, required=True)
@@ -60,19 +74,18 @@ def parse_arguments():
 
 def main(arguments):
     shared, rows = EXPERIMENTS[arguments.experiment]
-    sets = {"held out": None}
-    for pair in arguments.pairs:
-        name, _, folder = pair.rpartition("=")
-        sets[name or Path(folder).name] = Path(folder).resolve()
-    if arguments.photos != "synthetic":
-        arguments.photos = Path(arguments.photos).resolve()
+    sets = {}
+    for test in arguments.test:
+        name, _, data = test.partition("=")
+        sets[name] = absolute(data)
+    arguments.data = absolute(arguments.data)
     arguments.output = arguments.output.resolve()  # the scripts run in the repository
     for seed in arguments.seeds:
         for name, own in rows.items():
             if arguments.rows and name not in arguments.rows:
                 continue
             folder = arguments.output / f"{name.replace(' ', '_').replace(',', '').replace('+', 'and')}-{seed}"
-            train = [*shared.split(), *own.split(), "--data", arguments.photos, "--seed", seed]
+            train = [*shared.split(), *own.split(), "--data", arguments.data, "--seed", seed]
             run(folder, train, sets)
             report(arguments.output, sets)
 
@@ -82,11 +95,14 @@ def run(folder, flags, sets):
     if not list(folder.glob("*/run.json")):
         script("train.py", *flags, "--output", folder)
     model = next(folder.glob("*/run.json")).parent
-    settings = json.loads((model / "run.json").read_text())["settings"]
-    for name, pairs in sets.items():
+    for name, data in sets.items():
         if not (folder / name / "metrics.json").exists():
-            data = ["--data", pairs] if pairs else ["--data", settings["data"], "--difficulty", settings["difficulty"]]
-            script("evaluate.py", "--model", model, *data, "--report", folder / name)
+            script("evaluate.py", "--model", model, "--data", data, "--report", folder / name)
+
+
+def absolute(data):
+    """A folder as it is called from anywhere; "synthetic" and the like stay."""
+    return Path(data).resolve() if Path(data).exists() else data
 
 
 def script(name, *arguments):
@@ -106,8 +122,7 @@ def report(output, sets):
         cells = []
         for name in sets:
             scores = json.loads((folder / name / "metrics.json").read_text())
-            gain = scores["restored"]["psnr"] - scores["input"]["psnr"]
-            cells.append(f"{gain:+.3f} dB, {scores['restored']['ssim'] - scores['input']['ssim']:+.4f}")
+            cells.append("{psnr:+.3f} dB, {ssim:+.4f}".format(**scores["gain"]))
         lines.append(f"| {folder.name} | " + " | ".join(cells) + " |")
         with open(next(folder.glob("*/history.csv")), newline="") as file:
             curve = [float(row["val_psnr"]) for row in csv.DictReader(file)]

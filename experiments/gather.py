@@ -1,5 +1,6 @@
 """Gathers a training folder from several sources: photos and scenes blurred at several difficulties, and real pairs.
 
+python experiments/gather.py runs/small --set small --photos PHOTOS
 python experiments/gather.py runs/mixture --photos PHOTOS --pairs REDS/train GOPRO/train --repeat 4 --video FRAMES
 
 The folder has the layout of pairs ({train,val,test}/SOURCE/{blur,sharp}/), for `train.py --data`. Pictures
@@ -22,20 +23,26 @@ from unet_deblur_tf.data.pairs import find_pairs, find_pictures, read_picture
 from unet_deblur_tf.data.synthesis import DIFFICULTIES
 from unet_deblur_tf.errors import InputError
 
-# (difficulty, from photos, seed, pairs): `mixed` in three seeds, so that a photo gives as many different regions.
-SYNTHESISED = (
-    ("quick", True, 0, 480),
-    ("mixed", True, 0, 600),
-    ("mixed", True, 1, 600),
-    ("mixed", True, 2, 600),
-    ("mixed", False, 0, 300),
-    ("gopro", True, 0, 200),
-)
+# By name: (difficulty, from photos, seed, pairs).
+SETS = {
+    # What short comparisons are trained on.
+    "small": (("quick", True, 0, 480), ("quick", False, 0, 480)),
+    # What the shipped networks are trained on: `mixed` in three seeds, so that a photo gives as many different regions.
+    "mixture": (
+        ("quick", True, 0, 480),
+        ("mixed", True, 0, 600),
+        ("mixed", True, 1, 600),
+        ("mixed", True, 2, 600),
+        ("mixed", False, 0, 300),
+        ("gopro", True, 0, 200),
+    ),
+}
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--set", choices=SETS, default="mixture", help="of synthesised blur (default: %(default)s)")
     parser.add_argument("--photos", type=Path, required=True, help="sharp photos, those to train on alone")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="folders of real pairs to train on")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="folders of consecutive sharp frames")
@@ -51,13 +58,13 @@ def main(arguments):
         raise InputError(f"No pictures in {arguments.photos}")
     # A tenth of the photos is held out, to choose the best epoch by and to score at the end.
     held_out, kept = photos[::10], [photo for index, photo in enumerate(photos) if index % 10]
-    for difficulty, from_photos, seed, count in SYNTHESISED:
+    for difficulty, from_photos, seed, count in SETS[arguments.set]:
         settings = DIFFICULTIES[difficulty]
         settings = dataclasses.replace(settings, scenes={**settings.scenes, "train": count})
         made = make_split("train", settings, kept if from_photos else (), seed)
         link(made, arguments.output / "train" / f"{difficulty}_{'photos' if from_photos else 'scenes'}_{seed}")
     for split in ("val", "test"):
-        for difficulty in ("quick", "mixed"):
+        for difficulty in dict.fromkeys(difficulty for difficulty, *_ in SETS[arguments.set] if difficulty != "gopro"):
             link(make_split(split, DIFFICULTIES[difficulty], held_out), arguments.output / split / difficulty)
     for turn in range(arguments.repeat):
         for folder in arguments.pairs:

@@ -40,7 +40,7 @@ RESTORING_BYTES = {
     "concat_reduce": (5810, 5510),
     "concat_reduce_se": (6210, 6760),
     "concat_reduce_se, local": (6210, 6760),
-    "lite": (830, 390),
+    "lite": (230, 200),
 }
 
 

@@ -17,6 +17,7 @@ from unet_deblur_tf import training
 from unet_deblur_tf.data.pairs import read_picture
 from unet_deblur_tf.recipes import RECIPES
 from unet_deblur_tf.restoration import load_restorer
+from unet_deblur_tf.resuming import completed_epochs
 from unet_deblur_tf.variants import VARIANTS
 
 ROOT = Path(__file__).parents[1]
@@ -115,14 +116,14 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     folder, _ = trained
     command = [sys.executable, ROOT / "train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN]
     command += ["--output", "again"]
-    metadata = folder / "again/concat_se/.training/backup/training_metadata.json"
+    work = folder / "again/concat_se/.training"
     process = subprocess.Popen([*command, *UNCACHED], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
-    while not metadata.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not completed_epochs(work) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert metadata.exists()
+    assert completed_epochs(work)
     assert not (folder / "again/concat_se/1").exists()
 
     other = subprocess.run([*command, "--seed", "1"], cwd=folder, capture_output=True, text=True)

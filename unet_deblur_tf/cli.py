@@ -3,10 +3,11 @@
 import argparse
 import os
 import shlex
+import signal
 import sys
 import tempfile
 
-from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.recipes import POOLINGS
 
 DATA_DEFAULTS = {"data": "synthetic", "data_dir": None, "blur": "blur", "difficulty": "quick"}
@@ -142,13 +143,23 @@ def quiet_tensorflow():
 
 
 def run(main, arguments):
-    """Runs a script's `main(arguments)`: bad input ends in one line and exit status 2, Ctrl-C in 130."""
+    """Runs a script's `main(arguments)`: bad input ends in a line and exit status 2, Ctrl-C in 130, SIGTERM in 143."""
     program = os.path.basename(sys.argv[0])
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         main(arguments)
     except InputError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Stopped as stopped:
+        name = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[stopped.signal]
+        print(f"\n{program}: {name}{stopped.advice and ': ' + stopped.advice}", file=sys.stderr)
+        sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _terminate(number, frame):
+    """As Ctrl-C does: temporary files are removed on the way out."""
+    raise Stopped(number)

@@ -31,8 +31,9 @@ def write_by_rename(path):
         OSError: as the file system gives it.
     """
     path = Path(path)
-    # The ending stays last: some writers choose the format by it.
-    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    # The ending stays last, ".weights.h5" whole: some writers choose the format by it.
+    ending = "".join(path.suffixes[-2:]) if path.name.endswith(".weights.h5") else path.suffix
+    partial = path.with_name(f".{path.name.removesuffix(ending)}.partial-{os.getpid()}{ending}")
     try:
         yield partial
         os.replace(partial, path)

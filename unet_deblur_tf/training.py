@@ -25,13 +25,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from unet_deblur_tf import evaluation, metrics, serving
+from unet_deblur_tf import evaluation, metrics, resuming, serving
 from unet_deblur_tf.data.generated import default_cache
 from unet_deblur_tf.data.pairs import check_pairs, picture_size, spread
 from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
 from unet_deblur_tf.data.sources import load_pairs
 from unet_deblur_tf.data.store import POOL, InMemory, choose_cache, open_store
-from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.losses import mixture
 from unet_deblur_tf.models import build, pool_within, squeezes
@@ -92,6 +92,7 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
     Raises:
         InputError: if data or output cannot be used, an interrupted run had other
             settings, or the loss was not finite before the first epoch was over.
+        Stopped: at the end of a step, after Ctrl-C or SIGTERM.
     """
     settings = Settings(**settings)
     base = Path(output) / settings.variant
@@ -107,7 +108,9 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
         cache, reason = choose_cache(pairs["train"], cache_dir)
     if settings.crops_per_picture is None and not fresh:
         # What fits in memory may have changed since an interrupted run; how it goes on may not.
-        settings = dataclasses.replace(settings, crops_per_picture=_recorded(work).get("crops_per_picture"))
+        settings = dataclasses.replace(
+            settings, crops_per_picture=resuming.recorded_settings(work).get("crops_per_picture")
+        )
     settings = resolve(settings, pairs["train"], cache)
     check_pairs(pairs["train"], smallest=settings.crop, reason="by --crop")
     pairs["val"] = spread(pairs["val"], VALIDATION_LIMIT)
@@ -119,7 +122,7 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
     devices = distribution.num_replicas_in_sync
     if settings.batch_size % devices:
         raise InputError(f"--batch-size {settings.batch_size} cannot be divided over {devices} GPUs")
-    epochs_done = prepare(work, settings, fresh)
+    epochs_done = resuming.prepare(work, dataclasses.asdict(settings), fresh)
     if epochs_done:
         print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
 
@@ -127,13 +130,16 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
     keras.config.set_dtype_policy(settings.precision)
     with distribution.scope():
         model = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
-        if settings.start_from:
+        if settings.start_from and not epochs_done:
             take_weights(model, settings.start_from)
         compile_model(model, settings)
+        if epochs_done:
+            resuming.restore(model, work, epochs_done)
     print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {hardware()}")
 
     store = open_store(pairs["train"], cache, cache_dir, pool=max(POOL, settings.batch_size))
     validation = InMemory(pairs["val"])
+    stop = resuming.StopAtStep()
     try:
         model.fit(
             training_batches(
@@ -144,10 +150,11 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
                 first_step=epochs_done * settings.steps_per_epoch,
                 crops_per_picture=settings.crops_per_picture,
             ),
+            initial_epoch=epochs_done,
             epochs=settings.epochs,
             steps_per_epoch=settings.steps_per_epoch,
             validation_data=validation_pictures(validation, batch_size=devices),
-            callbacks=callbacks(settings, base, work, epochs_done, validation),
+            callbacks=[*callbacks(settings, base, work, epochs_done, validation), stop],
             shuffle=False,
         )
     except tf.errors.OpError:
@@ -156,6 +163,12 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
         if error is None:
             raise
         raise error from None
+    except Stopped as stopped:
+        done = resuming.completed_epochs(work)
+        stopped.advice = f"the same command goes on after epoch {done} of {settings.epochs}"
+        raise
+    finally:
+        stop.restore()
     if not (work / "best.keras").exists():
         shutil.rmtree(work)
         raise InputError(f"Training diverged at a learning rate of {settings.learning_rate}: try a smaller one")
@@ -244,23 +257,17 @@ def callbacks(settings, base, work, epochs_done, validation):
     history = work / "history.csv"
     # A number of its own per run, the same when it goes on: that of the version it will become.
     logs = str(base / "logs" / str(serving.next_version(base)))
-    best = best_so_far(history, epochs_done)
+    past = resuming.past_epochs(history, epochs_done)
     found = [
         keras.callbacks.TerminateOnNaN(),
-        keras.callbacks.ModelCheckpoint(
-            str(work / "best.keras"),
-            monitor="val_psnr",
-            mode="max",
-            save_best_only=True,
-            initial_value_threshold=best,  # without it the first epoch counts as best even if it is NaN
-        ),
+        resuming.SaveBest(work / "best.keras", "val_psnr", past),
         keras.callbacks.CSVLogger(str(history), append=epochs_done > 0),
         keras.callbacks.TensorBoard(logs, write_graph=False),
         TensorBoardPictures(logs, validation),
-        keras.callbacks.BackupAndRestore(str(work / "backup"), delete_checkpoint=False, double_checkpoint=True),
+        resuming.SaveState(work),
     ]
     if settings.schedule == "plateau":
-        found.insert(0, keras.callbacks.ReduceLROnPlateau(patience=2))
+        found.insert(0, resuming.ReduceOnPlateau(past, patience=2))
     return found
 
 
@@ -283,80 +290,6 @@ class TensorBoardPictures(keras.callbacks.Callback):
             for number, (blurred, sharp) in enumerate(self.dataset):
                 row = [blurred, metrics.round_to_8_bit(self.model(blurred, training=False)), sharp]
                 tf.summary.image(f"blurred, restored, sharp/{number}", tf.concat(row, axis=2))
-
-
-def prepare(work, settings, fresh):
-    """Makes the folder of a run, or finds an interrupted run there that can go on: it must have had the same settings.
-
-    Returns:
-        Number of epochs that the interrupted run had completed, 0 if there was none.
-    """
-    record = work / "settings.json"
-    ours = json.loads(json.dumps(dataclasses.asdict(settings)))
-    epochs_done = 0 if fresh else completed_epochs(work)
-    if epochs_done:
-        theirs = _recorded(work)
-        differing = [
-            f"{key} {theirs.get(key)!r} (now {value!r})" for key, value in ours.items() if theirs.get(key) != value
-        ]
-        if differing:
-            raise InputError(
-                f"{work} holds an interrupted run with other settings: {', '.join(differing)}. "
-                "Use the same ones to go on with it, --fresh to forget it, or another --output"
-            )
-        return epochs_done
-    shutil.rmtree(work, ignore_errors=True)
-    make_folder(work)
-    with write_by_rename(record) as path:
-        path.write_text(json.dumps(ours, indent=1))
-    return 0
-
-
-def _recorded(work):
-    """The settings of an interrupted run, empty if there is none."""
-    try:
-        return json.loads((work / "settings.json").read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def completed_epochs(work):
-    """Number of epochs that an interrupted run had completed, as BackupAndRestore recorded it.
-
-    A kill in the middle of its writing the record leaves half a record; the weights and
-    the record before it, which it keeps beside them, are put back then.
-    """
-    record, weights = work / "backup/training_metadata.json", work / "backup/latest.weights.h5"
-    if _epoch(record) is None:
-        # The record last, since it is what says that all is well.
-        for path in (weights, record):
-            previous = path.with_name(path.name + ".bkp")
-            if previous.exists():
-                os.replace(previous, path)
-    return _epoch(record) or 0
-
-
-def _epoch(record):
-    try:
-        return json.loads(record.read_text())["epoch"]
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def best_so_far(history, epochs_done):
-    """The best validation PSNR of the completed epochs, -inf before the first; forgets rows of an epoch cut short."""
-    if not history.exists():
-        return -math.inf
-    with open(history, newline="") as file:
-        reader = csv.DictReader(file)
-        rows = [row for row in reader if int(row["epoch"]) < epochs_done]
-        columns = reader.fieldnames
-    with write_by_rename(history) as path, open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    values = [float(row["val_psnr"]) for row in rows]
-    return max((value for value in values if math.isfinite(value)), default=-math.inf)
 
 
 def choose_pooling(model, crop, val_pairs, wanted="auto"):

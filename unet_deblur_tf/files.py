@@ -1,6 +1,7 @@
 """Writing files so that a reader never meets half of one."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -31,11 +32,35 @@ def write_by_rename(path):
         OSError: as the file system gives it.
     """
     path = Path(path)
-    # The ending stays last, ".weights.h5" whole: some writers choose the format by it.
-    ending = "".join(path.suffixes[-2:]) if path.name.endswith(".weights.h5") else path.suffix
-    partial = path.with_name(f".{path.name.removesuffix(ending)}.partial-{os.getpid()}{ending}")
+    # The ending stays last: some writers choose the format by it.
+    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_explained(folder, advice):
+    """Within the block, a disk that is full or does not take what is written becomes an `InputError`.
+
+    Args:
+        folder: what is written to.
+        advice: function to a sentence of what to do.
+
+    Raises:
+        InputError: naming the folder and the cause.
+    """
+    try:
+        yield
+    except Exception as error:
+        # TensorFlow and HDF5 have errors of their own for it.
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            reason = full
+        elif isinstance(error, OSError):
+            reason = error.strerror or str(error).splitlines()[0]
+        else:
+            raise
+        raise InputError(f"Cannot write to {folder}: {reason}. {advice()}") from error

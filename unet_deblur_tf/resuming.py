@@ -3,12 +3,13 @@
 In the run's work folder:
 
     settings.json          what the run was asked for; a run with other settings does not go on with it
-    epoch-0007.weights.h5  weights and optimizer after seven epochs; one file, so that none of it can be
+    epoch-0007.npz         weights and optimizer after seven epochs; one file, so that none of it can be
                            newer than the rest, and renamed when whole, so that a kill leaves the one before
     best.keras             the network of the best epoch so far, likewise
     history.csv            a row per epoch
 
-The stream of training windows is a function of the batch number, so nothing of it has to be kept.
+Not in HDF5, whose library brings the process down where the disk is full (h5py 3.14). The stream of
+training windows is a function of the batch number, so nothing of it has to be kept.
 """
 
 import csv
@@ -20,11 +21,12 @@ import signal
 import threading
 
 import keras
+import numpy as np
 
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.files import make_folder, write_by_rename
 
-STATE = "epoch-{:04d}.weights.h5"
+STATE = "epoch-{:04d}.npz"
 
 
 def prepare(work, settings, fresh):
@@ -71,14 +73,20 @@ def recorded_settings(work):
 
 def completed_epochs(work):
     """Number of epochs that an interrupted run had completed, 0 if there was none."""
-    numbers = [re.fullmatch(r"epoch-(\d+)\.weights\.h5", path.name) for path in work.glob("epoch-*.weights.h5")]
+    numbers = [re.fullmatch(r"epoch-(\d+)\.npz", path.name) for path in work.glob("epoch-*.npz")]
     return max((int(match[1]) for match in numbers if match), default=0)
 
 
 def restore(model, work, epochs_done):
     """Gives a compiled model the weights and the optimizer's state of an interrupted run."""
     model.optimizer.build(model.trainable_variables)
-    model.load_weights(work / STATE.format(epochs_done))
+    with np.load(work / STATE.format(epochs_done)) as state:
+        for number, variable in enumerate(_state(model)):
+            variable.assign(state[f"arr_{number}"])
+
+
+def _state(model):
+    return [*model.variables, *model.optimizer.variables]
 
 
 def past_epochs(history, epochs_done):
@@ -110,8 +118,8 @@ class SaveState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         target = self.work / STATE.format(epoch + 1)
         with write_by_rename(target) as path:
-            self.model.save_weights(path)
-        for older in self.work.glob("epoch-*.weights.h5"):
+            np.savez(path, *[variable.numpy() for variable in _state(self.model)])
+        for older in self.work.glob("epoch-*.npz"):
             if older != target:
                 older.unlink()
 

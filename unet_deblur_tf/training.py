@@ -32,7 +32,7 @@ from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
 from unet_deblur_tf.data.sources import load_pairs
 from unet_deblur_tf.data.store import POOL, InMemory, choose_cache, open_store
 from unet_deblur_tf.errors import InputError, Stopped
-from unet_deblur_tf.files import make_folder, write_by_rename
+from unet_deblur_tf.files import make_folder, write_by_rename, writing_explained
 from unet_deblur_tf.losses import mixture
 from unet_deblur_tf.models import build, pool_within, squeezes
 from unet_deblur_tf.optimizers import ConvolutionMuon
@@ -138,44 +138,47 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
     print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {hardware()}")
 
     store = open_store(pairs["train"], cache, cache_dir, pool=max(POOL, settings.batch_size))
+    windows = training_batches(
+        store,
+        settings.batch_size,
+        settings.crop,
+        settings.seed,
+        first_step=epochs_done * settings.steps_per_epoch,
+        crops_per_picture=settings.crops_per_picture,
+    )
     validation = InMemory(pairs["val"])
-    stop = resuming.StopAtStep()
-    try:
-        model.fit(
-            training_batches(
-                store,
-                settings.batch_size,
-                settings.crop,
-                settings.seed,
-                first_step=epochs_done * settings.steps_per_epoch,
-                crops_per_picture=settings.crops_per_picture,
-            ),
-            initial_epoch=epochs_done,
-            epochs=settings.epochs,
-            steps_per_epoch=settings.steps_per_epoch,
-            validation_data=validation_pictures(validation, batch_size=devices),
-            callbacks=[*callbacks(settings, base, work, epochs_done, validation), stop],
-            shuffle=False,
-        )
-    except tf.errors.OpError:
-        # A picture that could not be read surfaces here as an error of the pipeline.
-        error = store.error or validation.error
-        if error is None:
-            raise
-        raise error from None
-    except Stopped as stopped:
-        done = resuming.completed_epochs(work)
-        stopped.advice = f"the same command goes on after epoch {done} of {settings.epochs}"
-        raise
-    finally:
-        stop.restore()
-    if not (work / "best.keras").exists():
-        shutil.rmtree(work)
-        raise InputError(f"Training diverged at a learning rate of {settings.learning_rate}: try a smaller one")
 
-    model = keras.saving.load_model(work / "best.keras", compile=False)
-    model, pooling = choose_pooling(model, settings.crop, pairs["val"], pooling)
-    folder, summary = publish(model, settings, base, work, pairs["test"], pooling)
+    def advice():
+        done = resuming.completed_epochs(work)
+        return f"The same command goes on after epoch {done} of {settings.epochs}"
+
+    stop = resuming.StopAtStep()
+    with writing_explained(base, advice):
+        try:
+            model.fit(
+                windows,
+                initial_epoch=epochs_done,
+                epochs=settings.epochs,
+                steps_per_epoch=settings.steps_per_epoch,
+                validation_data=validation_pictures(validation, batch_size=devices),
+                callbacks=[*callbacks(settings, base, work, epochs_done, validation), stop],
+                shuffle=False,
+            )
+        except tf.errors.OpError as error:
+            # A picture that could not be read surfaces here as an error of the pipeline.
+            raise (store.error or validation.error or error) from None
+        except Stopped as stopped:
+            stopped.advice = advice()
+            raise
+        finally:
+            stop.restore()
+        if not (work / "best.keras").exists():
+            shutil.rmtree(work)
+            raise InputError(f"Training diverged at a learning rate of {settings.learning_rate}: try a smaller one")
+
+        model = keras.saving.load_model(work / "best.keras", compile=False)
+        model, pooling = choose_pooling(model, settings.crop, pairs["val"], pooling)
+        folder, summary = publish(model, settings, base, work, pairs["test"], pooling)
     shutil.rmtree(work)
     return folder, summary
 

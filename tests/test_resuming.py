@@ -1,0 +1,277 @@
+"""Interrupted runs: killed, stopped, out of disk, bereft of their data; and what goes on from there."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from test_models import SMALL, random_picture
+from test_scripts import FRAMES, ROOT, history
+
+from unet_deblur_tf import resuming
+from unet_deblur_tf.models import unet
+from unet_deblur_tf.optimizers import ConvolutionMuon
+
+RUN = ["--variant", "lite", "--data", "pairs", "--batch-size", "2", "--crop", "32"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, picture):
+    """A working folder with pairs; every picture is another one, so that the order of windows matters."""
+    work = tmp_path_factory.mktemp("work")
+    for number, frame in enumerate(FRAMES):
+        for kind, content in (("blur", picture // 2), ("sharp", np.roll(picture, 7 * number, axis=1))):
+            path = work / "pairs" / frame.format(kind)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(content).save(path)
+    return work
+
+
+def start(folder, *flags):
+    command = [sys.executable, ROOT / "train.py", *RUN, *map(str, flags)]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition(), process.stderr.read()
+
+
+def weights(base):
+    return keras.saving.load_model(base / "model.keras", compile=False).get_weights()
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_a_run_ends_as_if_it_had_not_been(folder):
+    flags = ["--epochs", "3", "--steps-per-epoch", "4", "--schedule", "plateau", "--output"]
+    began = time.monotonic()
+    process = start(folder, *flags, "whole")
+    assert process.wait() == 0, process.stderr.read()
+    seconds = time.monotonic() - began
+    rng = np.random.default_rng(0)
+    base, killed = folder / "killed/lite", 0
+    while killed < 10:
+        process = start(folder, *flags, "killed")
+        try:
+            # Every moment has its turn: from the start of Python to the export.
+            process.wait(timeout=rng.uniform(0.2, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+        else:
+            assert process.returncode == 0, process.stderr.read()
+            if killed < 10:
+                shutil.rmtree(folder / "killed")  # it was faster than the kill: once more from the start
+        assert not (base / "1").exists() or (base / "1/saved_model.pb").exists()
+    process = start(folder, *flags, "killed")
+    assert process.wait() == 0, process.stderr.read()
+    for ours, theirs in zip(weights(folder / "whole/lite"), weights(base)):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    whole, resumed = history(folder / "whole/lite"), history(base)
+    assert [row["epoch"] for row in whole] == [row["epoch"] for row in resumed] == ["0", "1", "2"]
+    for ours, theirs in zip(whole, resumed):
+        assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), abs=1e-5)
+        assert ours["learning_rate"] == theirs["learning_rate"]
+    tf.saved_model.load(str(base / str(max(int(path.name) for path in base.glob("[0-9]*")))))
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGTERM, 143, "terminated"), pytest.param(signal.SIGINT, 130, "interrupted", marks=pytest.mark.slow)],
+)
+def test_a_signal_stops_at_the_next_step_and_says_how_to_go_on(folder, number, status, word):
+    flags = ["--epochs", "1000", "--steps-per-epoch", "3", "--output", f"stopped{status}"]
+    work = folder / f"stopped{status}/lite/.training"
+    process = start(folder, *flags)
+    wait_for(lambda: resuming.completed_epochs(work) > 0, process)
+    process.send_signal(number)
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == status, complaints
+    done = resuming.completed_epochs(work)
+    last = complaints.strip().splitlines()[-1]
+    assert last == f"train.py: {word}: The same command goes on after epoch {done} of 1000"
+    assert "Traceback" not in complaints
+    assert len(list(work.glob("epoch-*"))) == 1
+    assert not list(work.glob(".*"))
+
+
+@pytest.mark.slow
+def test_pictures_that_vanish_are_named(folder):
+    shutil.copytree(folder / "pairs", folder / "vanishing")
+    process = start(
+        folder,
+        "--data",
+        "vanishing",
+        "--epochs",
+        "1000",
+        "--steps-per-epoch",
+        "3",
+        "--cache",
+        "none",
+        "--output",
+        "bereft",
+    )
+    wait_for(lambda: resuming.completed_epochs(folder / "bereft/lite/.training") > 0, process)
+    shutil.rmtree(folder / "vanishing/train")
+    _, complaints = process.communicate(timeout=120)
+    assert process.returncode == 2, complaints
+    last = complaints.strip().splitlines()[-1]
+    assert last.startswith("train.py: error:")
+    assert "vanishing/train/S" in last
+    # Put back, it goes on.
+    shutil.copytree(folder / "pairs/train", folder / "vanishing/train")
+    assert resuming.completed_epochs(folder / "bereft/lite/.training") > 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that mounts a file system of some MB; only root can."""
+    mounted = []
+
+    def mount(megabytes):
+        place = tmp_path / f"disk{megabytes}"
+        place.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", place], capture_output=True)
+        if done.returncode:
+            pytest.skip("file systems cannot be mounted here")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", place], check=True)
+
+
+# While the best network is saved, the state after it, the second epoch's, and in the export.
+@pytest.mark.slow
+@pytest.mark.parametrize(("megabytes", "epochs"), [(1, 0), (18, 0), (30, 1), (40, 2)])
+def test_a_full_disk(folder, small_disk, megabytes, epochs):
+    disk = small_disk(megabytes)
+    flags = ["--epochs", "2", "--steps-per-epoch", "2", "--output", disk / "models"]
+    process = start(folder, *flags)
+    _, complaints = process.communicate(timeout=300)
+    assert process.returncode == 2, complaints
+    assert complaints.strip().splitlines()[-1] == (
+        f"train.py: error: Cannot write to {disk / 'models/lite'}: No space left on device. "
+        f"The same command goes on after epoch {epochs} of 2"
+    )
+    assert not list((disk / "models/lite").glob("[0-9]*"))
+    assert not list((disk / "models/lite").rglob("*partial*"))
+    # With room, the same command goes on.
+    subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+    process = start(folder, *flags)
+    said, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0, complaints
+    assert ("Going on after epoch" in said) == (epochs > 0)
+    assert len(history(disk / "models/lite")) == 2
+
+
+def optimizer(name):
+    return {
+        "adam": lambda: keras.optimizers.Adam(1e-3),
+        "muon": lambda: ConvolutionMuon(1e-3, global_clipnorm=1.0),
+        "adam in float16": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3)),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["adam", "muon", "adam in float16"])
+def test_state_goes_round(tmp_path, name):
+    image = random_picture(32, 32, batch=2)
+
+    def compiled():
+        model = unet(widths=SMALL, skips="projected", scale=2)
+        model.compile(optimizer(name), "mean_absolute_error", jit_compile=False)
+        return model
+
+    model, again = compiled(), compiled()
+    model.train_on_batch(image, 1 - image)
+    callback = resuming.SaveState(tmp_path)
+    callback.set_model(model)
+    for epoch in range(3):
+        callback.on_epoch_end(epoch)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0003.npz"]
+    assert resuming.completed_epochs(tmp_path) == 3
+    resuming.restore(again, tmp_path, 3)
+    for one in (model, again):
+        one.train_on_batch(image, 1 - image)
+    for ours, theirs in zip(model.weights + model.optimizer.variables, again.weights + again.optimizer.variables):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("interrupted", range(1, 8))
+def test_a_plateau_is_remembered(interrupted):
+    losses = [1.0, 0.9, 0.95, 0.95, 0.95, 0.8, 0.85, 0.85, 0.85, 0.85]
+
+    def rates(callback, model, begin, end):
+        callback.set_model(model)
+        callback.on_train_begin()
+        found = []
+        for epoch in range(begin, end):
+            logs = {"val_loss": losses[epoch]}
+            callback.on_epoch_end(epoch, logs)
+            found.append({"epoch": float(epoch), **logs, "learning_rate": float(logs["learning_rate"])})
+        return found
+
+    def model_at(rate):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(rate), "mse")
+        return model
+
+    whole = rates(keras.callbacks.ReduceLROnPlateau(patience=2), model_at(1e-3), 0, len(losses))
+    model = model_at(1e-3)
+    first = rates(resuming.ReduceOnPlateau(patience=2), model, 0, interrupted)
+    further = model_at(float(model.optimizer.learning_rate.numpy()))
+    second = rates(resuming.ReduceOnPlateau(first, patience=2), further, interrupted, len(losses))
+    assert [row["learning_rate"] for row in first + second] == pytest.approx([row["learning_rate"] for row in whole])
+    assert whole[-1]["learning_rate"] < 3e-4
+
+
+def test_the_best_network_is_kept_whatever_comes_after(tmp_path):
+    model = unet(widths=SMALL)
+    path = tmp_path / "best.keras"
+
+    def best_after(values, past=()):
+        callback = resuming.SaveBest(path, "val_psnr", past)
+        callback.set_model(model)
+        changed = []
+        for epoch, value in enumerate(values):
+            path.unlink(missing_ok=True)
+            callback.on_epoch_end(epoch, {"val_psnr": value})
+            changed.append(path.exists())
+        return changed
+
+    assert best_after([math.nan, 20.0, 19.0, math.inf, 21.0]) == [False, True, False, False, True]
+    past = [{"val_psnr": 20.5}, {"val_psnr": math.nan}]
+    assert best_after([20.2, 20.6], past) == [False, True]
+
+
+def test_rows_of_an_epoch_cut_short_are_forgotten(tmp_path):
+    path = tmp_path / "history.csv"
+    assert resuming.past_epochs(path, 0) == []
+    path.write_text("epoch,loss\n0,0.5\n1,0.25\n2,0.125\n")
+    assert resuming.past_epochs(path, 2) == [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
+    assert path.read_text().splitlines() == ["epoch,loss", "0,0.5", "1,0.25"]
+
+
+def test_other_settings_are_named(tmp_path):
+    work = tmp_path / "work"
+    assert resuming.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 0
+    np.savez(work / "epoch-0002.npz")
+    assert resuming.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 2
+    with pytest.raises(ValueError, match=r"seed 0 \(now 1\)\. Use the same ones"):
+        resuming.prepare(work, {"seed": 1, "crop": 64}, fresh=False)
+    assert json.loads((work / "settings.json").read_text())["seed"] == 0
+    assert resuming.prepare(work, {"seed": 1, "crop": 64}, fresh=True) == 0
+    assert os.listdir(work) == ["settings.json"]

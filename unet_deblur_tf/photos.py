@@ -68,6 +68,8 @@ def read_photo(path, allow_large=False):
         if allow_large:
             Image.MAX_IMAGE_PIXELS = None
         with warnings.catch_warnings():
+            # Pillow says more of a damaged file than people can use.
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 return _read(path, picture)
@@ -150,7 +152,10 @@ def _read_16_bit(path, picture):
         tags = picture.tag_v2
         if tags.get(PHOTOMETRIC) not in (1, 2) or tags.get(PLANAR, 1) != 1 or 1 in tags.get(EXTRA_SAMPLES, ()):
             raise ValueError("a 16-bit TIFF has to be RGB or black-is-zero, chunky, without premultiplied alpha")
-    planes = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    data = np.fromfile(path, np.uint8)
+    if picture.format == "PNG":
+        _check_chunks(data.tobytes())
+    planes = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if planes is None or planes.dtype != np.uint16:
         raise ValueError("its 16 bits per channel are in a form that is not supported")
     planes = np.atleast_3d(planes)
@@ -163,6 +168,17 @@ def _read_16_bit(path, picture):
         return np.repeat(planes, 3, axis=2), None, True
     alpha = planes[..., 3] if planes.shape[2] == 4 else None
     return np.ascontiguousarray(planes[..., 2::-1]), alpha, False  # OpenCV has blue first
+
+
+def _check_chunks(png):
+    """Whether a PNG's chunks end inside it: OpenCV makes room for up to 4 GB on the word of a chunk's length alone."""
+    at = 8
+    while at < len(png):
+        name, at = png[at + 4 : at + 8], at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if at > len(png):
+            raise ValueError("it is cut short or damaged")
+        if name == b"IEND":
+            break
 
 
 def _from_cmyk(picture, profile):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from unet_deblur_tf.errors import InputError
 
@@ -229,7 +229,7 @@ def _open(path):
     try:
         with path.open("rb") as file, Image.open(file) as picture:
             yield picture
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path} cannot be read as a picture: {error}") from error
 
 

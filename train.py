@@ -69,12 +69,18 @@ def parse_arguments():
 
 def main(arguments):
     cli.quiet_tensorflow()
-    from unet_deblur_tf import evaluation, exporting, training
+    from unet_deblur_tf import distribution, evaluation, exporting, training
 
     options = vars(arguments)
     recipe = RECIPES[options.pop("recipe")]
     options.update({key: value for key, value in recipe.items() if options[key] is None})
-    folder, summary = training.train(**options)
+    try:
+        folder, summary = training.train(**options)
+    except distribution.WorkerLost as lost:
+        distribution.start_again(lost)
+    if folder is None:
+        print("Done; the first worker writes what was trained")
+        return
     print(f"\n{evaluation.table(summary)}\n")
     base = folder.parent
     print(*exporting.published(folder), sep="\n")

@@ -165,13 +165,28 @@ def test_validation_is_cut_to_the_middle(coded):
     assert levels(blurred)[0, 0, 0, :2].tolist() == [10, 18]
 
 
-def test_validation_in_batches_for_several_devices(coded, save_picture):
-    for path in (coded[4].blur, coded[4].sharp):
-        save_picture(path, (HEIGHT, 30))
-    batches = [blurred.shape for blurred, _ in validation_pictures(PictureStore(coded), batch_size=4)]
-    assert batches == [(4, HEIGHT, 30, 3)] * 2
+def test_validation_pictures_are_divided_over_replicas(coded):
+    def numbers(share):
+        return [int(levels(blurred)[0, 0, 0, 2]) for blurred, _ in validation_pictures(InMemory(coded), share=share)]
+
+    assert numbers((0, 1, 3)) == [0, 3, 6]
+    assert numbers((1, 2, 3)) == [1, 2, 4, 5, 7, 8]
     with pytest.raises(InputError, match="10 validation pairs cannot be divided over 11"):
-        validation_pictures(PictureStore(coded), batch_size=11)
+        validation_pictures(InMemory(coded), share=(0, 1, 11))
+
+
+@pytest.mark.parametrize("shares", [[(0, 1, 2), (1, 1, 2)], [(0, 2, 2)], [(0, 1, 3), (1, 2, 3)]])
+def test_replicas_together_see_what_one_alone_would(coded, shares):
+    store, size = InMemory(coded), 6
+    whole = examples(training_batches(store, size, 16, seed=2, first_step=3), 4 * size)
+    parts = {}
+    for first, here, total in shares:
+        stream = training_batches(store, size, 16, seed=2, first_step=3, share=(first, here, total)).take(4 * here)
+        for element, (blurred, _) in enumerate(stream):
+            assert blurred.shape[0] == size // total
+            parts[element // here, first + element % here] = levels(blurred)
+    joined = np.concatenate([parts[key] for key in sorted(parts)])
+    np.testing.assert_array_equal(joined, np.array([blurred for blurred, _ in whole]))
 
 
 def test_validation_is_the_same_each_time(coded):

@@ -203,6 +203,7 @@ def test_state_goes_round(tmp_path, name):
         callback.on_epoch_end(epoch)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0003.npz"]
     assert resuming.completed_epochs(tmp_path) == 3
+    again.optimizer.build(again.trainable_variables)
     resuming.restore(again, tmp_path, 3)
     for one in (model, again):
         one.train_on_batch(image, 1 - image)
@@ -243,8 +244,7 @@ def test_the_best_network_is_kept_whatever_comes_after(tmp_path):
     path = tmp_path / "best.keras"
 
     def best_after(values, past=()):
-        callback = resuming.SaveBest(path, "val_psnr", past)
-        callback.set_model(model)
+        callback = resuming.SaveBest(model, path, "val_psnr", past)
         changed = []
         for epoch, value in enumerate(values):
             path.unlink(missing_ok=True)

@@ -78,14 +78,14 @@ def completed_epochs(work):
 
 
 def restore(model, work, epochs_done):
-    """Gives a compiled model the weights and the optimizer's state of an interrupted run."""
-    model.optimizer.build(model.trainable_variables)
-    with np.load(work / STATE.format(epochs_done)) as state:
-        for number, variable in enumerate(_state(model)):
-            variable.assign(state[f"arr_{number}"])
+    """Gives a compiled model, whose optimizer is built, the state of an interrupted run."""
+    with np.load(work / STATE.format(epochs_done)) as saved:
+        for number, variable in enumerate(state(model)):
+            variable.assign(saved[f"arr_{number}"])
 
 
-def _state(model):
+def state(model):
+    """All variables that training changes."""
     return [*model.variables, *model.optimizer.variables]
 
 
@@ -118,7 +118,7 @@ class SaveState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         target = self.work / STATE.format(epoch + 1)
         with write_by_rename(target) as path:
-            np.savez(path, *[variable.numpy() for variable in _state(self.model)])
+            np.savez(path, *[variable.numpy() for variable in state(self.model)])
         for older in self.work.glob("epoch-*.npz"):
             if older != target:
                 older.unlink()
@@ -128,14 +128,15 @@ class SaveBest(keras.callbacks.Callback):
     """Keeps the network of the best epoch, by a rename; Keras' ModelCheckpoint writes over the one before it.
 
     Args:
+        network: `keras.Model` to save, whose layers the trained one has.
         path: `Path` of a `.keras` file.
         monitor: str, what is best when it is largest.
         past: rows of the epochs before this process, see `past_epochs`.
     """
 
-    def __init__(self, path, monitor, past=()):
+    def __init__(self, network, path, monitor, past=()):
         super().__init__()
-        self.path, self.monitor = path, monitor
+        self.network, self.path, self.monitor = network, path, monitor
         self.best = max((row[monitor] for row in past if math.isfinite(row[monitor])), default=-math.inf)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -143,7 +144,7 @@ class SaveBest(keras.callbacks.Callback):
         if math.isfinite(value) and value > self.best:
             self.best = value
             with write_by_rename(self.path) as path:
-                self.model.save(path)
+                self.network.save(path)
 
 
 class ReduceOnPlateau(keras.callbacks.ReduceLROnPlateau):

@@ -25,7 +25,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from unet_deblur_tf import evaluation, metrics, resuming, serving
+from unet_deblur_tf import distribution, evaluation, metrics, resuming, serving
 from unet_deblur_tf.data.generated import default_cache
 from unet_deblur_tf.data.pairs import check_pairs, picture_size, spread
 from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
@@ -87,17 +87,32 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
         settings: the fields of `Settings`.
 
     Returns:
-        (version folder, summary of the final scores as `evaluation.summarise` gives it).
+        (version folder, summary of the final scores as `evaluation.summarise` gives it);
+        (None, None) on machines beside the chief, which write nothing.
 
     Raises:
         InputError: if data or output cannot be used, an interrupted run had other
             settings, or the loss was not finite before the first epoch was over.
         Stopped: at the end of a step, after Ctrl-C or SIGTERM.
+        distribution.WorkerLost: if another machine is gone; called again, it goes on.
     """
-    settings = Settings(**settings)
-    base = Path(output) / settings.variant
+    try:
+        return _train(Path(output), cache_dir, data_dir, cache, pooling, fresh, Settings(**settings))
+    except distribution.LOST as error:
+        if distribution.cluster() is None:
+            raise
+        raise distribution.WorkerLost(type(error).__name__) from error
+
+
+def _train(output, cache_dir, data_dir, cache, pooling, fresh, settings):
+    strategy = distribution.strategy()  # before anything else that TensorFlow does
+    chief, devices = distribution.is_chief(), strategy.num_replicas_in_sync
+    base = output / settings.variant
     work = base / ".training"
-    make_folder(base)
+    if chief:
+        make_folder(base)
+    if settings.batch_size % devices:
+        raise InputError(f"--batch-size {settings.batch_size} cannot be divided over {devices} devices")
     pairs = {
         split: load_pairs(settings.data, split, settings.blur, settings.difficulty, cache_dir, data_dir)
         for split in ("train", "val", "test")
@@ -108,9 +123,8 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
         cache, reason = choose_cache(pairs["train"], cache_dir)
     if settings.crops_per_picture is None and not fresh:
         # What fits in memory may have changed since an interrupted run; how it goes on may not.
-        settings = dataclasses.replace(
-            settings, crops_per_picture=resuming.recorded_settings(work).get("crops_per_picture")
-        )
+        recorded = resuming.recorded_settings(work).get("crops_per_picture")
+        settings = dataclasses.replace(settings, crops_per_picture=recorded)
     settings = resolve(settings, pairs["train"], cache)
     check_pairs(pairs["train"], smallest=settings.crop, reason="by --crop")
     pairs["val"] = spread(pairs["val"], VALIDATION_LIMIT)
@@ -118,35 +132,38 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
     check_pairs(pairs["val"] + pairs["test"], smallest=metrics.SSIM_WINDOW, reason="by SSIM")
     print(", ".join(f"{len(some)} {split} pairs" for split, some in pairs.items()), f"from {settings.data}")
     print(f"Cache: {cache} ({reason}), {settings.crops_per_picture} crops in a row per picture")
-    distribution = strategy()
-    devices = distribution.num_replicas_in_sync
-    if settings.batch_size % devices:
-        raise InputError(f"--batch-size {settings.batch_size} cannot be divided over {devices} GPUs")
-    epochs_done = resuming.prepare(work, dataclasses.asdict(settings), fresh)
+    epochs_done = resuming.prepare(work, dataclasses.asdict(settings), fresh) if chief else 0
+    epochs_done = distribution.from_chief(strategy, epochs_done)
+    distribution.check_agreement(strategy, dataclasses.asdict(settings))
     if epochs_done:
         print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
 
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(settings.precision)
-    with distribution.scope():
-        model = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
+    with strategy.scope():
+        network = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
         if settings.start_from and not epochs_done:
-            take_weights(model, settings.start_from)
+            take_weights(network, settings.start_from)
+        model = network if devices == 1 else distribution.distributed_model(network)
         compile_model(model, settings)
         if epochs_done:
-            resuming.restore(model, work, epochs_done)
-    print(f"{settings.variant}: {model.count_params():,} parameters, {settings.precision}, on {hardware()}")
+            model.optimizer.build(model.trainable_variables)
+            if chief:
+                resuming.restore(model, work, epochs_done)
+            distribution.copy_from_chief(strategy, resuming.state(model))
+    print(f"{settings.variant}: {network.count_params():,} parameters, {settings.precision}, on {hardware()}")
+    if devices > 1:
+        part = settings.batch_size // devices
+        print(f"{devices} devices, {part} of the {settings.batch_size} windows of a batch on each")
+        print(f"Learning rate {settings.learning_rate}, for the whole batch")
 
     store = open_store(pairs["train"], cache, cache_dir, pool=max(POOL, settings.batch_size))
-    windows = training_batches(
-        store,
-        settings.batch_size,
-        settings.crop,
-        settings.seed,
-        first_step=epochs_done * settings.steps_per_epoch,
-        crops_per_picture=settings.crops_per_picture,
-    )
     validation = InMemory(pairs["val"])
+
+    def windows(share):
+        first_step = epochs_done * settings.steps_per_epoch
+        size, crops = (settings.batch_size, settings.crop), settings.crops_per_picture
+        return training_batches(store, *size, settings.seed, first_step, crops, share)
 
     def advice():
         done = resuming.completed_epochs(work)
@@ -156,13 +173,16 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
     with writing_explained(base, advice):
         try:
             model.fit(
-                windows,
+                distribution.distributed(strategy, windows),
                 initial_epoch=epochs_done,
                 epochs=settings.epochs,
                 steps_per_epoch=settings.steps_per_epoch,
-                validation_data=validation_pictures(validation, batch_size=devices),
-                callbacks=[*callbacks(settings, base, work, epochs_done, validation), stop],
+                validation_data=distribution.distributed(
+                    strategy, lambda share: validation_pictures(validation, share=share)
+                ),
+                callbacks=[*callbacks(settings, network, base, work, epochs_done, validation), stop],
                 shuffle=False,
+                verbose="auto" if chief else 0,
             )
         except tf.errors.OpError as error:
             # A picture that could not be read surfaces here as an error of the pipeline.
@@ -172,6 +192,8 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
             raise
         finally:
             stop.restore()
+        if not chief:
+            return None, None
         if not (work / "best.keras").exists():
             shutil.rmtree(work)
             raise InputError(f"Training diverged at a learning rate of {settings.learning_rate}: try a smaller one")
@@ -191,12 +213,6 @@ def resolve(settings, train_pairs, cache):
     steps = settings.steps_per_epoch or max(50, math.ceil(len(train_pairs) / settings.batch_size))
     crops = settings.crops_per_picture or (CROPS_WITHOUT_CACHE if cache == "none" else 1)
     return dataclasses.replace(settings, crop=crop, steps_per_epoch=steps, crops_per_picture=crops)
-
-
-def strategy():
-    """MirroredStrategy where there are several GPUs."""
-    gpus = tf.config.list_logical_devices("GPU")
-    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
 def hardware():
@@ -227,8 +243,8 @@ def compile_model(model, settings):
         optimizer=optimizer,
         loss=mixture(LOSSES[settings.loss]),
         metrics=[metrics.psnr, metrics.ssim],
-        # With several GPUs, Keras 3.15 would compile the exchange between them too, which XLA refuses.
-        jit_compile=len(tf.config.list_physical_devices("GPU")) == 1,
+        # Under a strategy, Keras 3.15 would compile the exchange between devices too, which XLA refuses.
+        jit_compile=len(tf.config.list_physical_devices("GPU")) == 1 and not tf.distribute.has_strategy(),
     )
 
 
@@ -255,22 +271,28 @@ def take_weights(model, path):
         layer.set_weights(theirs[layer.name])
 
 
-def callbacks(settings, base, work, epochs_done, validation):
-    """Keras' callbacks: best weights, resuming, logs; in that order, so that a kill leaves what was saved before it."""
+def callbacks(settings, network, base, work, epochs_done, validation):
+    """Keras' callbacks: best weights, resuming, logs; in that order, so that a kill leaves what was saved before it.
+
+    On machines beside the chief they write nothing.
+    """
+    if not distribution.is_chief():
+        found = [keras.callbacks.TerminateOnNaN()]
+        return [*found, distribution.FollowRate()] if settings.schedule == "plateau" else found
     history = work / "history.csv"
     # A number of its own per run, the same when it goes on: that of the version it will become.
     logs = str(base / "logs" / str(serving.next_version(base)))
     past = resuming.past_epochs(history, epochs_done)
     found = [
         keras.callbacks.TerminateOnNaN(),
-        resuming.SaveBest(work / "best.keras", "val_psnr", past),
+        resuming.SaveBest(network, work / "best.keras", "val_psnr", past),
         keras.callbacks.CSVLogger(str(history), append=epochs_done > 0),
         keras.callbacks.TensorBoard(logs, write_graph=False),
         TensorBoardPictures(logs, validation),
         resuming.SaveState(work),
     ]
     if settings.schedule == "plateau":
-        found.insert(0, resuming.ReduceOnPlateau(past, patience=2))
+        found[:0] = [resuming.ReduceOnPlateau(past, patience=2), distribution.FollowRate()]
     return found
 
 

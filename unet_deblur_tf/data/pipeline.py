@@ -15,28 +15,34 @@ from unet_deblur_tf.data.store import POOL
 from unet_deblur_tf.errors import InputError
 
 
-def training_batches(store, batch_size, crop, seed=0, first_step=0, crops_per_picture=1):
+def training_batches(store, batch_size, crop, seed=0, first_step=0, crops_per_picture=1, share=(0, 1, 1)):
     """An endless stream of augmented windows.
 
     Args:
         store: a `PictureStore`; no picture may be smaller than `crop`.
-        batch_size: int.
+        batch_size: int, of all replicas together; a multiple of their number.
         crop: side of the windows in pixels.
         seed: int; the stream is deterministic in it.
         first_step: number of batches to begin after, for a run that goes on.
         crops_per_picture: how often a picture is used before another takes its place,
             see `picture_numbers`.
+        share: (first replica, how many here, how many in all), as
+            `distribution.Share`: the elements are these replicas' parts of each batch, in turn.
 
     Returns:
-        `tf.data.Dataset` of (blurred, sharp), float32 `(batch_size, crop, crop, 3)` in 0..1.
+        `tf.data.Dataset` of (blurred, sharp), float32 `(batch_size / replicas, crop, crop, 3)` in 0..1.
     """
+    first, here, total = share
+    part = batch_size // total
 
-    def windows(step):
+    def windows(element):
         # One call for a whole batch: a call into Python costs as much as several windows.
-        counters = np.arange(step * batch_size, (step + 1) * batch_size)
+        step, replica = element // here, first + element % here
+        mine = slice(replica * part, (replica + 1) * part)
+        counters = np.arange(step * batch_size, (step + 1) * batch_size)[mine]
         numbers = picture_numbers(counters, len(store), seed, max(POOL, batch_size), crops_per_picture)
-        dice = _generator(seed, 0, step).random((batch_size, 5))
-        batch = np.empty((2, batch_size, crop, crop, 3), np.uint8)
+        dice = _generator(seed, 0, step).random((batch_size, 5))[mine]
+        batch = np.empty((2, part, crop, crop, 3), np.uint8)
         for index, (number, rolled) in enumerate(zip(numbers, dice)):
             pictures = store.load(number)
             top, left = (int(at * (extent - crop + 1)) for at, extent in zip(rolled, pictures.shape[1:3]))
@@ -44,13 +50,13 @@ def training_batches(store, batch_size, crop, seed=0, first_step=0, crops_per_pi
                 augment(picture[top : top + crop, left : left + crop], *(rolled[2:] < 0.5), out=window)
         return batch
 
-    def to_batch(step):
-        batch = tf.numpy_function(windows, [step], tf.uint8, stateful=False)
-        batch.set_shape((2, batch_size, crop, crop, 3))
+    def to_batch(element):
+        batch = tf.numpy_function(windows, [element], tf.uint8, stateful=False)
+        batch.set_shape((2, part, crop, crop, 3))
         return to_float(batch)
 
-    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps.map(to_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    elements = tf.data.Dataset.range(first_step * here, np.iinfo(np.int64).max)
+    return elements.map(to_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
 def picture_numbers(counters, count, seed=0, pool=POOL, crops_per_picture=1):
@@ -119,34 +125,33 @@ def to_float(pictures):
     return pictures[0], pictures[1]
 
 
-def validation_pictures(store, largest=512, batch_size=1):
+def validation_pictures(store, largest=512, share=(0, 1, 1)):
     """The pairs in order, each cut to its middle where it is larger than `largest`.
 
     Args:
         store: a `PictureStore`.
         largest: greatest height and width in pixels.
-        batch_size: int; above 1, all are cut to the smallest height and width among
-            them, and those that fill no batch are left out.
+        share: as in `training_batches`: of each run of as many pairs as there are
+            replicas, the elements are those of the replicas here. A rest that is not enough for
+            all is left out.
 
     Returns:
-        `tf.data.Dataset` of (blurred, sharp), float32 `(batch_size, height, width, 3)` in 0..1.
+        `tf.data.Dataset` of (blurred, sharp), float32 `(1, height, width, 3)` in 0..1.
 
     Raises:
-        InputError: if there are fewer pairs than `batch_size`.
+        InputError: if there are fewer pairs than replicas.
     """
-    if len(store) < batch_size:
-        raise InputError(f"{len(store)} validation pairs cannot be divided over {batch_size} devices")
-    height = width = largest
-    if batch_size > 1:
-        smallest = np.min([store.load(number).shape[1:3] for number in range(len(store))], axis=0)
-        height, width = np.minimum(smallest, largest)
+    first, here, total = share
+    if len(store) < total:
+        raise InputError(f"{len(store)} validation pairs cannot be divided over {total} devices")
+    rounds = len(store) // total
 
     def middles():
-        for number in range(len(store)):
+        for number in (turn * total + first + replica for turn in range(rounds) for replica in range(here)):
             pictures = store.load(number)
-            top, left = max(0, pictures.shape[1] - height) // 2, max(0, pictures.shape[2] - width) // 2
-            yield pictures[:, top : top + height, left : left + width]
+            top, left = (max(0, extent - largest) // 2 for extent in pictures.shape[1:3])
+            yield pictures[:, top : top + largest, left : left + largest]
 
     dataset = tf.data.Dataset.from_generator(middles, output_signature=tf.TensorSpec((2, None, None, 3), tf.uint8))
-    dataset = dataset.map(to_float).batch(batch_size, drop_remainder=True).prefetch(2)
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(store) // batch_size))
+    dataset = dataset.map(to_float).batch(1).prefetch(2)
+    return dataset.apply(tf.data.experimental.assert_cardinality(rounds * here))

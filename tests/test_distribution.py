@@ -1,0 +1,228 @@
+"""Several devices and several machines (here: processes on this one) train what one would have trained."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from test_scripts import ROOT, history
+
+from unet_deblur_tf import distribution, resuming
+from unet_deblur_tf.data.scenes import scene
+from unet_deblur_tf.errors import InputError
+
+RUN = ["--variant", "lite", "--data", "pairs", "--batch-size", "6", "--crop", "32", "--epochs", "2"]
+RUN += ["--steps-per-epoch", "3"]
+MUON = ["--norm", "none", "--optimizer", "muon"]
+# Batch norm makes the first steps of a fresh network chaotic at a usual rate.
+BATCH = ["--norm", "batch", "--optimizer", "adamw", "--learning-rate", "1e-5"]
+PLATEAU = ["--recipe", "seed", "--head", "residual", "--norm", "none", "--learning-rate", "1e-4", "--epochs", "5"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working folder with pairs: six to validate on, which two and three can divide."""
+    work = tmp_path_factory.mktemp("work")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 6), ("test", 1)):
+        for number in range(count):
+            sharp = np.round(scene(rng, 64, 64) * 255).astype(np.uint8)
+            for kind, content in (("blur", np.roll(sharp, 1, axis=1) // 2 + sharp // 2), ("sharp", sharp)):
+                path = work / f"pairs/{split}/S{number}/{kind}/0.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(content).save(path)
+    return work
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Workers:
+    """Processes of one cluster, each started with the same command."""
+
+    def __init__(self, folder, count, command):
+        self.folder, self.command = folder, [sys.executable, *map(str, command)]
+        self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        self.processes = [None] * count
+        for index in range(count):
+            self.start(index)
+
+    def start(self, index):
+        task = {"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": index}}
+        with open(self.folder / f"{self.addresses[index]}.log", "a") as log:
+            self.processes[index] = subprocess.Popen(
+                self.command, cwd=self.folder, env={**os.environ, "TF_CONFIG": json.dumps(task)}, stdout=log, stderr=log
+            )
+
+    def said(self, index):
+        return (self.folder / f"{self.addresses[index]}.log").read_text(errors="replace")
+
+    def wait(self, seconds=400):
+        deadline = time.monotonic() + seconds
+        try:
+            codes = [process.wait(max(1, deadline - time.monotonic())) for process in self.processes]
+        finally:
+            for process in self.processes:
+                process.kill()
+        assert codes == [0] * len(codes), "\n".join(self.said(index)[-3000:] for index in range(len(codes)))
+
+
+def alone(folder, flags):
+    """What one process makes of it; once for all tests."""
+    output = "alone-" + "-".join(flags).replace("--", "")
+    if not (folder / output).exists():
+        command = [sys.executable, ROOT / "train.py", *RUN, *flags, "--output", output]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return folder / output / "lite"
+
+
+def assert_equal(ours, theirs, tolerance=1e-4):
+    first, second = (keras.saving.load_model(base / "model.keras", compile=False) for base in (ours, theirs))
+    for one, other in zip(first.weights, second.weights):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=tolerance, err_msg=one.path)
+    rows, others = history(ours), history(theirs)
+    assert len(rows) == len(others)
+    for row, other in zip(rows, others):
+        for key in row:
+            assert float(row[key]) == pytest.approx(float(other[key]), abs=tolerance, rel=tolerance), key
+
+
+@pytest.mark.parametrize(
+    ("count", "flags"),
+    [
+        (2, MUON),
+        pytest.param(3, MUON, marks=pytest.mark.slow),
+        pytest.param(2, BATCH, marks=pytest.mark.slow),
+        pytest.param(3, PLATEAU, marks=pytest.mark.slow),
+    ],
+    ids=["two", "three", "two, batch norm", "three, plateau"],
+)
+def test_workers_train_what_one_process_would(folder, count, flags):
+    expected = alone(folder, flags)
+    output = f"{count}-{expected.parent.name}"
+    workers = Workers(folder, count, [ROOT / "train.py", *RUN, *flags, "--output", output])
+    workers.wait()
+    assert_equal(expected, folder / output / "lite")
+    assert f"{count} devices, {6 // count} of the 6 windows of a batch on each" in workers.said(0)
+    assert "Done; the first worker writes" in workers.said(1)
+    assert "3/3" not in workers.said(1)  # one progress bar is enough
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [MUON, BATCH], ids=["muon", "batch norm"])
+def test_two_devices_of_one_machine_train_what_one_would(folder, flags):
+    expected = alone(folder, flags)
+    output = f"mirrored-{expected.parent.name}"
+    code = (
+        "import sys, tensorflow as tf\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import train\n"
+        "from unet_deblur_tf import distribution\n"
+        "distribution.strategy = lambda: tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
+        "train.main(train.parse_arguments())\n"
+    )
+    command = [sys.executable, "-c", code, *RUN, *flags, "--output", output]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_equal(expected, folder / output / "lite")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1], ids=["first", "second"])
+def test_a_killed_worker_comes_back_and_the_job_goes_on(folder, victim):
+    # At a usual rate rounding errors grow above the tolerance in so many steps.
+    flags = [*MUON, "--epochs", "12", "--steps-per-epoch", "20", "--learning-rate", "1e-5"]
+    expected = alone(folder, flags)
+    output = f"killed-{victim}"
+    workers = Workers(folder, 2, [ROOT / "train.py", *RUN, *flags, "--output", output])
+    deadline = time.monotonic() + 200
+    while not resuming.completed_epochs(folder / output / "lite/.training") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers.processes[victim].send_signal(signal.SIGKILL)
+    workers.processes[victim].wait()
+    done = resuming.completed_epochs(folder / output / "lite/.training")
+    assert 0 < done < 12
+    time.sleep(3)
+    workers.start(victim)
+    workers.wait()
+    assert "Another worker is gone" in workers.said(1 - victim)
+    assert "Going on after epoch" in workers.said(0)
+    assert_equal(expected, folder / output / "lite")
+
+
+@pytest.mark.slow
+def test_workers_with_other_settings_are_refused(folder):
+    workers = Workers(folder, 2, [ROOT / "train.py", *RUN, *MUON, "--output", "other"])
+    workers.processes[1].kill()
+    workers.processes[1].wait()
+    workers.command += ["--seed", "1"]
+    workers.start(1)
+    assert workers.processes[1].wait(200) == 2
+    workers.processes[0].kill()
+    assert "This worker's settings differ from the first one's" in workers.said(1)
+
+
+@pytest.mark.slow
+def test_keras_still_needs_the_cure(folder):
+    """When this fails, Keras' issue 20585 is mended: simplify `distribution.Distributed`."""
+    (folder / "plain.py").write_text(
+        "import numpy as np, tensorflow as tf\n"
+        "strategy = tf.distribute.MultiWorkerMirroredStrategy()\n"
+        "import keras\n"
+        "with strategy.scope():\n"
+        "    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])\n"
+        "    model.compile('sgd', 'mse')\n"
+        "x = np.ones((8, 4), 'float32')\n"
+        "model.fit(tf.data.Dataset.from_tensor_slices((x, x[:, :1])).batch(4), epochs=1, verbose=0)\n"
+        "print('trained')\n"
+    )
+    workers = Workers(folder, 2, ["plain.py"])
+    for process in workers.processes:
+        process.wait(200)
+    assert not any("trained" in workers.said(index) for index in range(2))
+    assert any("Error" in workers.said(index) for index in range(2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "{}",
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+        '{"cluster": {"worker": ["a:1"], "chief": ["b:1"]}, "task": {"type": "chief", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "x"}}',
+        '["worker"]',
+    ],
+)
+def test_what_is_no_cluster_is_refused(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match="TF_CONFIG must be such as"):
+        distribution.cluster()
+
+
+def test_shares_of_a_cluster(monkeypatch):
+    class TwoGpusOnEach:
+        num_replicas_in_sync = 6
+
+    assert distribution.cluster() is None
+    assert distribution.is_chief()
+    task = {"cluster": {"worker": ["a:1", "b:1", "c:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+    assert distribution.cluster() == (3, 1)
+    assert not distribution.is_chief()
+    assert distribution.share(TwoGpusOnEach) == (2, 2, 6)

@@ -18,6 +18,7 @@ from test_models import SMALL, random_picture
 from test_scripts import FRAMES, ROOT, history
 
 from unet_deblur_tf import resuming
+from unet_deblur_tf.files import remove_stale
 from unet_deblur_tf.models import unet
 from unet_deblur_tf.optimizers import ConvolutionMuon
 
@@ -275,3 +276,13 @@ def test_other_settings_are_named(tmp_path):
     assert json.loads((work / "settings.json").read_text())["seed"] == 0
     assert resuming.prepare(work, {"seed": 1, "crop": 64}, fresh=True) == 0
     assert os.listdir(work) == ["settings.json"]
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    for name, age in (("train.partial-old", 25), ("train.partial-new", 23), ("train", 100)):
+        (tmp_path / name / "blur").mkdir(parents=True)
+        for path in (tmp_path / name / "blur", tmp_path / name):
+            os.utime(path, (time.time() - 3600 * age,) * 2)
+    os.utime(tmp_path / "train.partial-new", (time.time() - 3600 * 100,) * 2)  # what is in it counts too
+    remove_stale(tmp_path, "*.partial-*")
+    assert {path.name for path in tmp_path.iterdir()} == {"train.partial-new", "train"}

@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import shutil
+import time
 from pathlib import Path
 
 from unet_deblur_tf.errors import InputError
@@ -22,6 +24,17 @@ def make_folder(path):
         probe.unlink()
     except OSError as error:
         raise InputError(f"Cannot write to {path}: {error.strerror}") from error
+
+
+def remove_stale(folder, pattern):
+    """Removes temporary folders that a killed process left behind: those that nobody has written to for a day."""
+    for path in Path(folder).glob(pattern):
+        try:
+            newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+        except OSError:
+            continue  # it is being removed by whoever made it
+        if time.time() - newest > 24 * 3600:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

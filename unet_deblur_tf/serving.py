@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from unet_deblur_tf import warmup
+from unet_deblur_tf.files import remove_stale
 from unet_deblur_tf.inference import for_inference
 from unet_deblur_tf.picture_files import decode_upright, if_within
 
@@ -107,6 +108,7 @@ def publish(model, base, extras=(), max_pixels=MAX_PIXELS, warmup_sizes=None):
     if warmup_sizes is None:
         usual = [size for size in warmup.SIZES if math.prod(size) <= max_pixels]
         warmup_sizes = usual if warmup.available() else []
+    remove_stale(base, ".partial-*")
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=base))
     try:
         version = partial / "model"

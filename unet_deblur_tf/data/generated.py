@@ -23,7 +23,7 @@ from tqdm import tqdm
 from unet_deblur_tf.data.pairs import read_picture
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
-from unet_deblur_tf.files import make_folder
+from unet_deblur_tf.files import make_folder, remove_stale
 
 VERSION = 2  # raised when the same settings come to give other pictures
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
@@ -64,6 +64,7 @@ def make_split(split, difficulty, photos=(), seed=0, cache_dir=None):
     if folder.is_dir():
         return folder
     make_folder(folder.parent)
+    remove_stale(folder.parent, "*.partial-*")
     partial = Path(tempfile.mkdtemp(prefix=f"{split}.partial-", dir=folder.parent))
     made = partial / split  # unlike the folder around it, with the user's ordinary permissions
     try:

@@ -44,9 +44,11 @@ class ReflectPadding2D(keras.layers.Layer):
         """For each row (or column) of the padded picture, the row of the original that it shows."""
         padded = self._round_up(size)
         # Reflection has a period of 2 (size - 1): 0 1 2 3 | 2 1 | 0 1 2 3 ...
-        last = size - 1
-        period = ops.maximum(2 * last, 1)
-        return last - ops.abs(ops.mod(ops.arange(padded, dtype="int32"), period) - last)
+        period = ops.maximum(2 * (size - 1), 1)
+        place = ops.mod(ops.arange(padded, dtype="int32"), period)
+        # Not `last - abs(place - last)`: OpenVINO 2026.4 takes the absolute value of constant int32 wrongly
+        # (openvinotoolkit/openvino#38166), which showed where the size was fixed.
+        return ops.minimum(place, period - place)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape

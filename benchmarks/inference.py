@@ -21,31 +21,34 @@ a runtime gets by with fewer. Say whether other jobs ran beside it.
 
 import argparse
 import functools
-import importlib.metadata
-import importlib.util
 import json
-import os
-import platform
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.figure
 import matplotlib.patches
 import numpy as np
+from common import (
+    JobFailed,
+    describe,
+    in_own_process,
+    installed,
+    keras_weights,
+    load_keras,
+    machine,
+    matmul_peaks,
+    peak_memory,
+    tensorflow,
+    timed,
+)
 from tqdm import tqdm
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.variants import VARIANTS
 
-WARM_UP = 2
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05}
-EXTRAS = {"torch": "bench", "onnxruntime": "bench", "openvino": "bench", "onnx": "export", "tf2onnx": "export"}
 COLORS = {"float32": "steelblue", "bfloat16": "darkorange"}
 
 
@@ -122,8 +125,6 @@ def start_keras(folder, precision, arguments):
 
 
 def prepare_torch(folder, precision):
-    from torch_networks import keras_weights
-
     np.savez(folder / "weights.npz", **keras_weights(load_keras(folder / "model.keras")))
 
 
@@ -204,26 +205,6 @@ RUNTIMES = {
 }
 
 
-def tensorflow(threads):
-    """TensorFlow, held to so many threads."""
-    cli.quiet_tensorflow()
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    return tf
-
-
-def load_keras(path):
-    """A network from its .keras file."""
-    cli.quiet_tensorflow()
-    import keras
-
-    import unet_deblur_tf.layers  # noqa: F401  (Keras then knows them)
-
-    return keras.saving.load_model(path)
-
-
 def make_model(arguments):
     """Writes a variant with random weights, a picture, and what Keras makes of it; returns its MACs."""
     tensorflow(arguments.threads)
@@ -258,18 +239,6 @@ def make_model(arguments):
     return sum(each.macs for each in cost.layer_costs(network, *arguments.size) if each.kind == "Conv2D")
 
 
-def matmul_peaks(arguments, side=4096, repeat=5):
-    """GFLOP/s of a matrix product, by precision: the best of several."""
-    tf = tensorflow(arguments.threads)
-    multiply = tf.function(tf.matmul)
-    peaks = {}
-    for precision in TOLERANCES:
-        matrix = tf.cast(tf.random.normal((side, side)), precision)
-        seconds, _ = timed(lambda: multiply(matrix, matrix), repeat)  # noqa: B023
-        peaks[precision] = 2 * side**3 / min(seconds) / 1e9
-    return peaks
-
-
 def prepare(arguments):
     """Writes what a runtime reads."""
     (name,) = arguments.runtimes
@@ -282,55 +251,35 @@ def measure(arguments):
     picture = np.load(arguments.folder / "picture.npy")
     restore = RUNTIMES[name].start(arguments.folder, RUNTIMES[name].precision, arguments)
     seconds, restored = timed(lambda: restore(picture), arguments.repeat)
-    # Linux: the peak since this process began. `ru_maxrss` would include that of the process it was forked from.
-    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    memory = peak_memory()
     expected = np.load(arguments.folder / "expected.npy")
     if restored.shape != expected.shape:
         raise ValueError(f"gives the shape {restored.shape}, not {expected.shape}")
     return {
         "seconds": statistics.median(seconds),
         "min_seconds": min(seconds),
-        "memory": int(peak.split()[1]) * 1024,
+        "memory": memory,
         "difference": float(np.abs(restored - expected).max()),
     }
 
 
-def timed(function, repeat):
-    """The seconds of each run after the warm-up, and what the last one returned."""
-    seconds = []
-    for _ in range(WARM_UP + repeat):
-        start = time.perf_counter()
-        result = function()
-        seconds.append(time.perf_counter() - start)
-    return seconds[WARM_UP:], result
+JOBS = {
+    "make_model": make_model,
+    "matmul_peaks": lambda arguments: matmul_peaks(arguments.threads),
+    "prepare": prepare,
+    "measure": measure,
+}
 
 
-JOBS = {"make_model": make_model, "matmul_peaks": matmul_peaks, "prepare": prepare, "measure": measure}
-
-
-class JobFailed(Exception):
-    """A process ended badly; the message is the last line it wrote."""
-
-
-def in_own_process(job, folder, arguments, variant=None, runtime=None):
-    """What a function of `JOBS` returns.
-
-    Raises:
-        JobFailed: if it raises, or its process is killed.
-    """
+def do(job, folder, arguments, variant=None, runtime=None):
+    """What a function of `JOBS` returns, in a process of its own."""
     height, width = arguments.size
-    command = [sys.executable, __file__, "--job", job, "--folder", folder, "--size", f"{width}x{height}"]
-    command += ["--repeat", str(arguments.repeat), "--threads", str(arguments.threads)]
-    command += ["--variants", variant] if variant else []
-    command += ["--runtimes", runtime] if runtime else []
+    flags = ["--job", job, "--folder", folder, "--size", f"{width}x{height}"]
+    flags += ["--repeat", arguments.repeat, "--threads", arguments.threads]
+    flags += ["--variants", variant] if variant else []
+    flags += ["--runtimes", runtime] if runtime else []
     # What PyTorch compiles is compiled anew by each run of this script, and leaves nothing behind.
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode < 0:
-        raise JobFailed(f"killed by {signal.Signals(-done.returncode).name}")
-    if done.returncode:
-        raise JobFailed((done.stderr.strip() or f"ended with status {done.returncode}").splitlines()[-1])
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_own_process(__file__, *flags, environment={"TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"})
 
 
 def row(variant, name, macs, peaks, folder, arguments):
@@ -339,8 +288,8 @@ def row(variant, name, macs, peaks, folder, arguments):
     head = {"variant": variant, "runtime": name, "precision": runtime.precision}
     try:
         if runtime.prepare:
-            in_own_process("prepare", folder, arguments, variant, name)
-        figures = in_own_process("measure", folder, arguments, variant, name)
+            do("prepare", folder, arguments, variant, name)
+        figures = do("measure", folder, arguments, variant, name)
     except JobFailed as error:
         return {**head, "error": str(error)}
     gflops = 2 * macs / figures["seconds"] / 1e9
@@ -354,45 +303,11 @@ def row(variant, name, macs, peaks, folder, arguments):
     }
 
 
-def installed(name):
-    """Whether a runtime's packages are there; says what to install if not."""
-    missing = [package for package in RUNTIMES[name].packages if importlib.util.find_spec(package) is None]
-    if missing:
-        extras = ",".join(sorted({EXTRAS[package] for package in missing}))
-        print(f'{name}: skipped without {", ".join(missing)}: pip install -e ".[{extras}]"')
-    return not missing
-
-
-def machine(arguments):
-    """What it ran on, as a dict."""
-    cpu = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        cpu.setdefault(key.strip(), value.strip())
-    packages = ("tensorflow", "keras", *(package for package in EXTRAS if importlib.util.find_spec(package)), "numpy")
-    return {
-        "cpu": cpu.get("model name", platform.machine()),
-        "instructions": [
-            name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in cpu["flags"].split()
-        ],
-        "cores": os.cpu_count(),
-        "threads": arguments.threads,
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in packages},
-    }
-
-
 def description(about, peaks, arguments):
     """The head of the report."""
     height, width = arguments.size
-    versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
-    return (
-        f"One {width}x{height} picture, median and minimum of {arguments.repeat} runs, {about['threads']} threads.\n\n"
-        f"{about['cpu']} ({', '.join(about['instructions'])}), {about['cores']} cores; {versions}.\n\n"
-        + "Matrix product, 4096x4096: "
-        + ", ".join(f"{gflops:.0f} GFLOP/s in {precision}" for precision, gflops in peaks.items())
-        + "."
-    )
+    head = f"One {width}x{height} picture, median and minimum of {arguments.repeat} runs, {about['threads']} threads."
+    return f"{head}\n\n{describe(about, peaks)}"
 
 
 def table(variant, macs, rows):
@@ -448,21 +363,21 @@ def main(arguments):
     if arguments.job:
         print(json.dumps(JOBS[arguments.job](arguments)))
         return
-    names = [name for name in arguments.runtimes if installed(name)]
-    about, rows = machine(arguments), []
+    names = [name for name in arguments.runtimes if installed(name, RUNTIMES[name].packages)]
+    about, rows = machine(arguments.threads), []
     with (
         tempfile.TemporaryDirectory() as temporary,
         tqdm(total=len(arguments.variants) * len(names), unit="row") as progress,
     ):
         progress.set_description("matrix product")
-        peaks = in_own_process("matmul_peaks", temporary, arguments)
+        peaks = do("matmul_peaks", temporary, arguments)
         report = [description(about, peaks, arguments)]
         progress.write(report[0])
         for variant in arguments.variants:
             progress.set_description(variant)
             folder = Path(temporary) / variant
             folder.mkdir()
-            macs = in_own_process("make_model", folder, arguments, variant)
+            macs = do("make_model", folder, arguments, variant)
             own = []
             for name in names:
                 progress.set_description(f"{variant}, {name}")

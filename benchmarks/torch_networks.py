@@ -1,4 +1,4 @@
-"""The five networks once more, in PyTorch: what `benchmarks/inference.py` compares with.
+"""The networks once more, in PyTorch: what `inference.py` and `training.py` compare with.
 
 Written from the figure and from the docstring of `unet_deblur_tf.models.unet`, as one
 would write them in PyTorch, for batch norm, the residual head and ReLU.
@@ -27,36 +27,43 @@ class UNet(nn.Module):
         float32 under `torch.autocast`, too.
     """
 
-    def __init__(self, skips="own", attention=False, compress=False, widths=WIDTHS):
+    def __init__(self, skips="own", attention=False, compress=False, widths=WIDTHS, scale=1):
         super().__init__()
-        self.skips, self.attention = skips, attention
+        self.skips, self.attention, self.scale = skips, attention, scale
         *levels, bottom = widths
-        self.multiple = 2 ** len(levels)
-        self.inc = DoubleConv(3, widths[0], widths[0])
+        self.multiple = scale * 2 ** len(levels)
+        self.inc = DoubleConv(3 * scale**2, widths[0], widths[0])
         self.downs = nn.ModuleList(DoubleConv(above, own, own) for above, own in itertools.pairwise(widths))
         self.ups = nn.ModuleList()
         below = bottom
         for level in reversed(range(len(levels))):
+            if skips == "projected":
+                self.ups.append(ProjectedUp(below, levels, level))
+                below = levels[level]
+                continue
             seen = dict(enumerate(levels)) if skips == "all" else {level: levels[level]}
             above = levels[max(level - 1, 0)]
             self.ups.append(Up(below, seen, levels[level], above, attention, compress))
             below = above
-        self.out_conv = nn.Conv2d(below, 3, 1)
+        self.out_conv = nn.Conv2d(below, 3, 1) if scale == 1 else nn.Conv2d(below, 3 * scale**2, 3, padding=1)
 
     def forward(self, image):
         height, width = image.shape[-2:]
         x = F.pad(image, (0, -width % self.multiple, 0, -height % self.multiple), mode="reflect")
-        x = self.inc(x)
+        x = self.inc(to_channels(x, self.scale))
         levels = []
         for down in self.downs:
             levels.append(x)
             x = down(F.max_pool2d(x, 2))
         # Of each level at its own resolution: neither pooling nor upsampling changes the mean over the picture.
         means = [level.mean((2, 3)) for level in levels] if self.attention else None
-        seen = resize_levels(levels) if self.skips == "all" else [{own: level} for own, level in enumerate(levels)]
+        if self.skips == "own":
+            seen = [{own: level} for own, level in enumerate(levels)]
+        else:
+            seen = resize_levels(levels, upwards=self.skips == "all")
         for up in self.ups:
             x = up(x, seen.pop(), means)
-        return image + self.out_conv(x)[..., :height, :width]
+        return image + to_pixels(self.out_conv(x), self.scale)[..., :height, :width]
 
 
 class DoubleConv(nn.Sequential):
@@ -128,20 +135,70 @@ class Up(nn.Module):
         return self.merge(torch.cat([*seen, upsample(x)], 1))
 
 
+class ProjectedUp(nn.Module):
+    """A decoder stage that adds up all levels and the stage below, each brought to its width by a 1x1 convolution.
+
+    Coarser ones are upsampled after that, which is the same and less work.
+
+    Args:
+        below: int, channels of the stage below.
+        levels: list of ints, channels of the levels.
+        own: int, which of them has the stage's resolution.
+    """
+
+    def __init__(self, below, levels, own):
+        super().__init__()
+        self.own = own
+        width = levels[own]
+        self.project = nn.ModuleList(nn.Conv2d(channels, width, 1, bias=False) for channels in (below, *levels))
+        self.merge = DoubleConv(width, width, width)
+
+    def forward(self, x, seen, means):
+        at = {self.own + 1: self.project[0](x)}
+        for source, project in enumerate(self.project[1:]):
+            place = max(self.own, source)
+            projected = project(seen[source])
+            at[place] = at[place] + projected if place in at else projected
+        for place in range(max(at), self.own, -1):
+            at[place - 1] = at[place - 1] + upsample(at[place])
+        return self.merge(at[self.own])
+
+
+def to_channels(x, block):
+    """Blocks of pixels to channels, a pixel's colours side by side (`F.pixel_unshuffle` parts them)."""
+    if block == 1:
+        return x
+    batch, channels, height, width = x.shape
+    x = x.reshape(batch, channels, height // block, block, width // block, block)
+    return x.permute(0, 3, 5, 1, 2, 4).reshape(batch, -1, height // block, width // block)
+
+
+def to_pixels(x, block):
+    """The inverse of `to_channels`."""
+    if block == 1:
+        return x
+    batch, _, height, width = x.shape
+    x = x.reshape(batch, block, block, -1, height, width)
+    return x.permute(0, 3, 4, 1, 5, 2).reshape(batch, -1, height * block, width * block)
+
+
 def upsample(x):
     """Doubles height and width by bilinear interpolation."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def resize_levels(levels):
-    """All levels at the resolution of each, two-fold at a time: a list, by resolution, of dicts, by level."""
+def resize_levels(levels, upwards=True):
+    """All levels at the resolution of each, two-fold at a time: a list, by resolution, of dicts, by level.
+
+    If not `upwards`, coarser levels stay as they are.
+    """
     pyramid = [{} for _ in levels]
     for source, features in enumerate(levels):
         at = {source: features}
         for target in range(source + 1, len(levels)):
             at[target] = F.avg_pool2d(at[target - 1], 2)
         for target in reversed(range(source)):
-            at[target] = upsample(at[target + 1])
+            at[target] = upsample(at[target + 1]) if upwards else features
         for target, resized in at.items():
             pyramid[target][source] = resized
     return pyramid
@@ -159,13 +216,8 @@ KERAS_NAMES = {
 }
 
 
-def keras_weights(model):
-    """All weights of a `keras.Model`: a dict from `layer/weight`, such as `inc_conv1/kernel`, to arrays."""
-    return {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
-
-
 def load_keras_weights(network, weights):
-    """Loads what `keras_weights` gave into a `UNet`.
+    """Loads what `common.keras_weights` gave into a `UNet`.
 
     Raises:
         RuntimeError: if a weight is missing, left over or of another shape.
@@ -183,4 +235,5 @@ def load_keras_weights(network, weights):
 def _keras_layer(name):
     """`downs.0.conv1` in Keras is `down1_conv1`, `ups.3.merge.conv1` `up4_conv1`, `ups.0.attention.se2` `up1_se2`."""
     name = re.sub(r"^(down|up)s\.(\d)", lambda match: f"{match[1]}{int(match[2]) + 1}", name)
+    name = re.sub(r"\.project\.(\d)", r".project\1", name)
     return re.sub(r"\.(attention|merge)\.", ".", name).replace(".", "_")

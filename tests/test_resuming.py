@@ -111,6 +111,8 @@ def test_a_signal_stops_at_the_next_step_and_says_how_to_go_on(folder, number, s
 @pytest.mark.slow
 def test_pictures_that_vanish_are_named(folder):
     shutil.copytree(folder / "pairs", folder / "vanishing")
+    for copy in range(50):  # more pairs than are held decoded
+        shutil.copytree(folder / "pairs/train", folder / f"vanishing/train/copy{copy}")
     process = start(
         folder,
         "--data",
@@ -121,6 +123,8 @@ def test_pictures_that_vanish_are_named(folder):
         "3",
         "--cache",
         "none",
+        "--crops-per-picture",  # so that each window is decoded anew
+        "1",
         "--output",
         "bereft",
     )

@@ -1,0 +1,135 @@
+"""What the benchmarks of runtimes share: jobs in processes of their own, clocks, and what the machine is."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from unet_deblur_tf import cli
+
+WARM_UP = 2
+# Packages beyond this project's dependencies, and the extra that has each.
+EXTRAS = {"torch": "bench", "onnxruntime": "bench", "openvino": "bench", "onnx": "export", "tf2onnx": "export"}
+
+
+def tensorflow(threads):
+    """TensorFlow, held to so many threads."""
+    cli.quiet_tensorflow()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return tf
+
+
+def load_keras(path):
+    """A network from its .keras file."""
+    cli.quiet_tensorflow()
+    import keras
+
+    import unet_deblur_tf.layers  # noqa: F401  (Keras then knows them)
+
+    return keras.saving.load_model(path)
+
+
+def keras_weights(model):
+    """All weights of a `keras.Model`: a dict from `layer/weight`, such as `inc_conv1/kernel`, to arrays."""
+    return {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
+
+
+def matmul_peaks(threads, side=4096, repeat=5):
+    """GFLOP/s of a square matrix product, by precision: the best of several."""
+    tf = tensorflow(threads)
+    multiply = tf.function(tf.matmul)
+    peaks = {}
+    for precision in ("float32", "bfloat16"):
+        matrix = tf.cast(tf.random.normal((side, side)), precision)
+        seconds, _ = timed(lambda: multiply(matrix, matrix), repeat)  # noqa: B023
+        peaks[precision] = 2 * side**3 / min(seconds) / 1e9
+    return peaks
+
+
+def timed(function, repeat):
+    """The seconds of each run after the warm-up, and what the last one returned."""
+    seconds = []
+    for _ in range(WARM_UP + repeat):
+        start = time.perf_counter()
+        result = function()
+        seconds.append(time.perf_counter() - start)
+    return seconds[WARM_UP:], result
+
+
+def peak_memory():
+    """Bytes that this process has held at most; Linux alone knows."""
+    # `ru_maxrss` would include what the process that it was forked from held.
+    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024
+
+
+class JobFailed(Exception):
+    """A process ended badly; the message is the last line it wrote."""
+
+
+def in_own_process(script, *flags, environment=None):
+    """What a script prints as JSON in its last line.
+
+    Args:
+        script: path.
+        flags: its arguments, turned into strings.
+        environment: dict of variables to add.
+
+    Raises:
+        JobFailed: if it fails or is killed.
+    """
+    command = [sys.executable, script, *map(str, flags)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})})
+    if done.returncode < 0:
+        raise JobFailed(f"killed by {signal.Signals(-done.returncode).name}")
+    if done.returncode:
+        raise JobFailed((done.stderr.strip() or f"ended with status {done.returncode}").splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def installed(row, packages):
+    """Whether the packages that a row needs are there; says what to install if not."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        extras = ",".join(sorted({EXTRAS[package] for package in missing}))
+        print(f'{row}: skipped without {", ".join(missing)}: pip install -e ".[{extras}]"')
+    return not missing
+
+
+def machine(threads):
+    """What it runs on, as a dict."""
+    cpu = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        cpu.setdefault(key.strip(), value.strip())
+    packages = ("tensorflow", "keras", *(package for package in EXTRAS if importlib.util.find_spec(package)), "numpy")
+    return {
+        "cpu": cpu.get("model name", platform.machine()),
+        "instructions": [
+            name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in cpu["flags"].split()
+        ],
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in packages},
+    }
+
+
+def describe(about, peaks):
+    """What `machine` and `matmul_peaks` found, in two paragraphs."""
+    versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
+    return (
+        f"{about['cpu']} ({', '.join(about['instructions'])}), {about['cores']} cores; {versions}.\n\n"
+        + "Matrix product, 4096x4096: "
+        + ", ".join(f"{gflops:.0f} GFLOP/s in {precision}" for precision, gflops in peaks.items())
+        + "."
+    )

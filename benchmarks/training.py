@@ -1,0 +1,319 @@
+"""Seconds of a training step in Keras and PyTorch: forward, 1 - SSIM + L1, backward, AdamW with clipped gradients.
+
+python benchmarks/training.py                            every variant, batches of 4 windows of 224x224
+python benchmarks/training.py --variants unet concat_se --output reports/training    also training.json and .md
+
+The same random weights (batch norm) and the same windows everywhere, each row in a process of its own: 2 steps to
+warm up, then the median and minimum of `--repeat` steps. The first step's loss is compared with Keras' in float32;
+beyond 1e-4 (bfloat16: 1e-2) a row is WRONG.
+
+The share of the peak is that of a matrix product in TensorFlow, 4096x4096, in the same precision. A step counts as
+three times the FLOPs of the network's convolutions, as `explain.py cost` counts them: forward, and backward to
+inputs and to kernels. Say whether other jobs ran beside it.
+
+    Keras       as `train.py` compiles it, without its metrics; bfloat16: the policy mixed_bfloat16; XLA: jit_compile
+    PyTorch     benchmarks/torch_networks.py, channels last; bfloat16: autocast; compiled: torch.compile
+"""
+
+import argparse
+import functools
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from common import (
+    JobFailed,
+    describe,
+    in_own_process,
+    installed,
+    keras_weights,
+    load_keras,
+    machine,
+    matmul_peaks,
+    peak_memory,
+    tensorflow,
+    timed,
+)
+from tqdm import tqdm
+
+from unet_deblur_tf import cli
+from unet_deblur_tf.variants import VARIANTS
+
+TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
+RATE, DECAY, CLIP = 1e-3, 1e-4, 1.0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME",
+        help=", ".join(map(repr, ROWS)) + " (default: all)",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=cli.positive_int, default=4, help="default: %(default)s")
+    parser.add_argument("--crop", type=cli.positive_int, default=224, help="default: %(default)s")
+    parser.add_argument("--repeat", type=cli.positive_int, default=7, help="default: %(default)s")
+    parser.add_argument("--threads", type=cli.positive_int, default=2, help="default: %(default)s")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write training.json and .md")
+    # For the processes of this script's own: what to do, and where a variant's files are.
+    parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+class Row(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        precision: str, "float32" or "bfloat16".
+        start: function of (the variant's folder, precision, the parsed flags) that returns a function of
+            (blurred, sharp), float32 arrays `(batch, crop, crop, 3)`, that takes a step and returns the loss.
+        packages: what it needs beyond this project's dependencies.
+    """
+
+    precision: str
+    start: callable
+    packages: tuple = ()
+
+
+def start_keras(folder, precision, arguments, xla=False):
+    tf = tensorflow(arguments.threads)
+    import keras
+
+    from unet_deblur_tf import losses, recipes, training
+    from unet_deblur_tf.models import build
+
+    source = load_keras(folder / "model.keras")
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    network = build(source.name)
+    network.set_weights(source.get_weights())
+    settings = argparse.Namespace(
+        learning_rate=RATE, schedule="constant", optimizer="adamw", loss="ssim+l1", epochs=1, steps_per_epoch=1
+    )
+    training.compile_model(network, settings)
+    network.compile(network.optimizer, losses.mixture(recipes.LOSSES["ssim+l1"]), jit_compile=xla)
+    network.make_train_function()
+
+    def take(blurred, sharp):
+        batches = iter(tf.data.Dataset.from_tensors((blurred, sharp)).repeat())
+        while True:
+            network.reset_metrics()
+            yield float(network.train_function(batches)["loss"])
+
+    return take
+
+
+def start_torch(folder, precision, arguments, compiled=False):
+    import torch
+    from torch_networks import UNet, load_keras_weights
+
+    torch.set_num_threads(arguments.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    (variant,) = arguments.variants
+    network = UNet(**VARIANTS[variant]).train()
+    with np.load(folder / "weights.npz") as weights:
+        load_keras_weights(network, weights)
+    network = network.to(device, memory_format=torch.channels_last)
+    matrices = [each for each in network.parameters() if each.ndim > 1]
+    vectors = [each for each in network.parameters() if each.ndim == 1]
+    groups = [{"params": matrices, "weight_decay": DECAY}, {"params": vectors, "weight_decay": 0}]
+    optimizer = torch.optim.AdamW(groups, RATE, eps=1e-7, fused=True)
+    forward = torch.compile(network) if compiled else network
+    loss_of = torch.compile(torch_loss) if compiled else torch_loss
+
+    def take(blurred, sharp):
+        # Height, width, channels turned to the front without moving anything: this is channels last.
+        blurred, sharp = (torch.from_numpy(each).to(device).permute(0, 3, 1, 2) for each in (blurred, sharp))
+        while True:
+            optimizer.zero_grad()
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+                restored = forward(blurred)
+            loss = loss_of(sharp, restored.float())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+            optimizer.step()
+            yield loss.item()
+
+    return take
+
+
+def torch_loss(sharp, restored):
+    """1 - SSIM + L1, float32 `(batch, 3, height, width)`: the window of 11x11 as two of 11, without padding."""
+    import torch
+
+    place = torch.arange(11, device=sharp.device) - 5
+    window = torch.softmax(-(place.float() ** 2) / (2 * 1.5**2), 0).expand(15, 1, 11)
+
+    def blur(x):
+        return torch.nn.functional.conv2d(
+            torch.nn.functional.conv2d(x, window[..., None, :], groups=15), window[..., None], groups=15
+        )
+
+    # All five means at once.
+    fields = (sharp, restored, sharp * sharp, restored * restored, sharp * restored)
+    mean_s, mean_r, square_s, square_r, product = blur(torch.cat(fields, 1)).split(3, 1)
+    variances = square_s - mean_s**2 + square_r - mean_r**2
+    luminance = (2 * mean_s * mean_r + 0.01**2) / (mean_s**2 + mean_r**2 + 0.01**2)
+    structure = (2 * (product - mean_s * mean_r) + 0.03**2) / (variances + 0.03**2)
+    return 1 - (luminance * structure).mean() + (restored - sharp).abs().mean()
+
+
+ROWS = {
+    "Keras float32": Row("float32", start_keras),
+    "Keras float32, XLA": Row("float32", functools.partial(start_keras, xla=True)),
+    "Keras bfloat16": Row("bfloat16", start_keras),
+    "Keras bfloat16, XLA": Row("bfloat16", functools.partial(start_keras, xla=True)),
+    "PyTorch float32": Row("float32", start_torch, ("torch",)),
+    "PyTorch float32, compiled": Row("float32", functools.partial(start_torch, compiled=True), ("torch",)),
+    "PyTorch bfloat16": Row("bfloat16", start_torch, ("torch",)),
+    "PyTorch bfloat16, compiled": Row("bfloat16", functools.partial(start_torch, compiled=True), ("torch",)),
+}
+
+
+def make_model(arguments):
+    """Writes a variant with random weights and windows; returns the MACs of a window and the first loss."""
+    tensorflow(arguments.threads)
+    import keras
+
+    from unet_deblur_tf import cost, losses, recipes
+    from unet_deblur_tf.models import build
+
+    (variant,) = arguments.variants
+    keras.utils.set_random_seed(0)
+    network = build(variant)
+    out = network.get_layer("out_conv")
+    out.kernel.assign(np.random.default_rng(0).normal(0, 1e-3, out.kernel.shape))
+    network.save(arguments.folder / "model.keras")
+    np.savez(arguments.folder / "weights.npz", **keras_weights(network))
+    windows = np.random.default_rng(1).random((2, arguments.batch_size, arguments.crop, arguments.crop, 3), np.float32)
+    np.save(arguments.folder / "windows.npy", windows)
+    loss = losses.mixture(recipes.LOSSES["ssim+l1"])(windows[1], network(windows[0], training=True))
+    costs = cost.layer_costs(network, arguments.crop, arguments.crop)
+    return {"macs": sum(each.macs for each in costs if each.kind == "Conv2D"), "loss": float(np.mean(loss))}
+
+
+def measure(arguments):
+    """A row's figures, as a dict."""
+    (name,) = arguments.rows
+    start = time.perf_counter()
+    steps = ROWS[name].start(arguments.folder, ROWS[name].precision, arguments)(
+        *np.load(arguments.folder / "windows.npy")
+    )
+    loss = next(steps)
+    first = time.perf_counter() - start
+    seconds, _ = timed(lambda: next(steps), arguments.repeat)
+    return {
+        "seconds": statistics.median(seconds),
+        "min_seconds": min(seconds),
+        "first_step": first,
+        "memory": peak_memory(),
+        "loss": loss,
+    }
+
+
+JOBS = {
+    "make_model": make_model,
+    "matmul_peaks": lambda arguments: matmul_peaks(arguments.threads),
+    "measure": measure,
+}
+
+
+def do(job, folder, arguments, variant=None, row=None):
+    """What a function of `JOBS` returns, in a process of its own."""
+    flags = ["--job", job, "--folder", folder, "--batch-size", arguments.batch_size, "--crop", arguments.crop]
+    flags += ["--repeat", arguments.repeat, "--threads", arguments.threads]
+    flags += ["--variants", variant] if variant else []
+    flags += ["--rows", row] if row else []
+    # What PyTorch compiles is compiled anew by each run of this script, and leaves nothing behind.
+    return in_own_process(__file__, *flags, environment={"TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"})
+
+
+def figures(variant, name, made, peaks, folder, arguments):
+    """The figures of a row, or its error, as a dict."""
+    precision = ROWS[name].precision
+    head = {"variant": variant, "row": name, "precision": precision}
+    try:
+        measured = do("measure", folder, arguments, variant, name)
+    except JobFailed as error:
+        return {**head, "error": str(error)}
+    gflops = 3 * 2 * made["macs"] * arguments.batch_size / measured["seconds"] / 1e9
+    return {
+        **head,
+        **measured,
+        "difference": abs(measured["loss"] - made["loss"]),
+        # Written so that a difference that is not a number is wrong, too.
+        "wrong": not abs(measured["loss"] - made["loss"]) <= TOLERANCES[precision],
+        "windows_per_second": arguments.batch_size / measured["seconds"],
+        "share": gflops / peaks[precision],
+    }
+
+
+def table(variant, rows):
+    """A variant's rows in Markdown; times are compared with our best."""
+    ours = [each["seconds"] for each in rows if each["row"].startswith("Keras") and "seconds" in each]
+    lines = [
+        f"### {variant}\n",
+        "| | median | minimum | of our best | windows/s | share of peak | first step | peak memory | loss off by |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in rows:
+        if "error" in each:
+            lines.append(f"| {each['row']} | {each['error'].replace('|', ' ')[:200]} | | | | | | | |")
+            continue
+        ratio = f"{each['seconds'] / min(ours):.2f}" if ours else ""
+        lines.append(
+            f"| {each['row']} | {each['seconds']:.3f} s | {each['min_seconds']:.3f} s | {ratio} "
+            f"| {each['windows_per_second']:.1f} | {each['share']:.0%} | {each['first_step']:.0f} s "
+            f"| {each['memory'] / 1e9:.1f} GB | {each['difference']:.0e}{' WRONG' if each['wrong'] else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments):
+    if arguments.job:
+        print(json.dumps(JOBS[arguments.job](arguments)))
+        return
+    names = [name for name in arguments.rows if installed(name, ROWS[name].packages)]
+    about, rows = machine(arguments.threads), []
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        tqdm(total=len(arguments.variants) * len(names), unit="row") as progress,
+    ):
+        progress.set_description("matrix product")
+        peaks = do("matmul_peaks", temporary, arguments)
+        report = [
+            f"A training step, {arguments.batch_size} windows of {arguments.crop}x{arguments.crop}, "
+            f"median and minimum of {arguments.repeat}, {arguments.threads} threads.\n\n{describe(about, peaks)}"
+        ]
+        progress.write(report[0])
+        for variant in arguments.variants:
+            folder = Path(temporary) / variant
+            folder.mkdir()
+            made = do("make_model", folder, arguments, variant)
+            own = []
+            for name in names:
+                progress.set_description(f"{variant}, {name}")
+                own.append(figures(variant, name, made, peaks, folder, arguments))
+                progress.update()
+            rows += own
+            report.append(table(variant, own))
+            progress.write(f"\n{report[-1]}")
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        record = {
+            "machine": about,
+            "batch_size": arguments.batch_size,
+            "crop": arguments.crop,
+            "peaks": peaks,
+            "rows": rows,
+        }
+        (arguments.output / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+        (arguments.output / "training.md").write_text("\n\n".join(report) + "\n")
+
+
+if __name__ == "__main__":
+    cli.run(main, parse_arguments())

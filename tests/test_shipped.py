@@ -60,13 +60,13 @@ def test_a_damaged_file_is_refused(tmp_path):
 def test_sharp_scenes_stay_as_they_are(name, picture):
     """Do no harm."""
     restored = load_restorer(find_model(name))(picture).astype(float)
-    assert 10 * np.log10(255**2 / np.mean((restored - picture) ** 2)) > 30
+    assert 10 * np.log10(255**2 / np.mean((restored - picture) ** 2)) > 38
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_real_pictures_that_it_never_saw_get_better(name, real_data):
     restore = load_restorer(find_model(name))
-    for folder, gain in (("reds_320x180", 0.2), ("gopro", 0.05)):
+    for folder, gain in (("reds_320x180", 0.5), ("gopro", 0.6)):
         pairs = load_pairs(str(real_data / folder), "test")
         found = summarise(score(restore, pairs[:: len(pairs) // 5], progress=False))
         assert found["gain"]["psnr"] > gain

@@ -117,8 +117,9 @@ def test_workers_train_what_one_process_would(folder, count, flags):
     workers = Workers(folder, count, [ROOT / "train.py", *RUN, *flags, "--output", output])
     workers.wait()
     assert_equal(expected, folder / output / "lite", 5e-6 if flags is PLATEAU else 1e-4)
-    rates = [float(row["learning_rate"]) for row in history(expected)]
-    assert flags is not PLATEAU or rates[-1] < rates[0]
+    if flags is PLATEAU:
+        rates = [float(row["learning_rate"]) for row in history(expected)]
+        assert rates[-1] < rates[0]
     assert f"{count} devices, {6 // count} of the 6 windows of a batch on each" in workers.said(0)
     assert "Done; the first worker writes" in workers.said(1)
     assert "3/3" not in workers.said(1)  # one progress bar is enough

@@ -1,5 +1,6 @@
-"""What the benchmarks of runtimes share: jobs in processes of their own, clocks, and what the machine is."""
+"""What `inference.py` and `training.py` share: flags, jobs in their own processes, clocks, and what the machine is."""
 
+import argparse
 import importlib.metadata
 import importlib.util
 import json
@@ -12,10 +13,45 @@ import time
 from pathlib import Path
 
 from unet_deblur_tf import cli
+from unet_deblur_tf.variants import VARIANTS
 
 WARM_UP = 2
 # Packages beyond this project's dependencies, and the extra that has each.
 EXTRAS = {"torch": "bench", "onnxruntime": "bench", "openvino": "bench", "onnx": "export", "tf2onnx": "export"}
+
+
+def add_arguments(parser, jobs, repeat):
+    """The flags that the scripts share: variants, how often, threads, where to write, and those of their own processes.
+
+    Args:
+        parser: `argparse.ArgumentParser`.
+        jobs: dict from a name to a function of the parsed flags, see `do`.
+        repeat: int, the default.
+    """
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--repeat", type=cli.positive_int, default=repeat, help="default: %(default)s")
+    parser.add_argument("--threads", type=cli.positive_int, default=2, help="default: %(default)s")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write the report as .md and .json")
+    # For the processes of a script's own: what to do, and where a variant's files are.
+    parser.add_argument("--job", choices=jobs, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+
+
+def do(script, job, folder, arguments, variant, *flags):
+    """What a job of a script returns, in a process of its own.
+
+    Args:
+        script: path.
+        job: str, its name.
+        folder: `Path` of the variant's files.
+        arguments: the parsed flags of `add_arguments`.
+        variant: str, or None.
+        flags: further ones.
+    """
+    flags = ["--job", job, "--folder", folder, "--repeat", arguments.repeat, "--threads", arguments.threads, *flags]
+    flags += ["--variants", variant] if variant else []
+    # What PyTorch compiles is compiled anew by each run of a script, and leaves nothing behind.
+    return in_own_process(script, *flags, environment={"TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"})
 
 
 def tensorflow(threads):
@@ -36,6 +72,22 @@ def load_keras(path):
     import unet_deblur_tf.layers  # noqa: F401  (Keras then knows them)
 
     return keras.saving.load_model(path)
+
+
+def load_keras_in(precision, path):
+    """A network from its .keras file, to compute in "float32" or "bfloat16", for which it sets Keras' policy."""
+    network = load_keras(path)
+    if precision == "float32":
+        return network
+
+    import keras
+
+    from unet_deblur_tf.models import build
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    again = build(network.name)
+    again.set_weights(network.get_weights())
+    return again
 
 
 def keras_weights(model):

@@ -32,11 +32,13 @@ import matplotlib.patches
 import numpy as np
 from common import (
     JobFailed,
+    add_arguments,
     describe,
-    in_own_process,
+    do,
     installed,
     keras_weights,
     load_keras,
+    load_keras_in,
     machine,
     matmul_peaks,
     peak_memory,
@@ -46,7 +48,6 @@ from common import (
 from tqdm import tqdm
 
 from unet_deblur_tf import cli
-from unet_deblur_tf.variants import VARIANTS
 
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05}
 COLORS = {"float32": "steelblue", "bfloat16": "darkorange"}
@@ -55,17 +56,11 @@ COLORS = {"float32": "steelblue", "bfloat16": "darkorange"}
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=cli.size, default="1280x720", help="of the picture (default: %(default)s)")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     parser.add_argument(
         "--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), metavar="NAME",
         help=", ".join(map(repr, RUNTIMES)) + " (default: all)",
     )  # fmt: skip
-    parser.add_argument("--repeat", type=cli.positive_int, default=5, help="default: %(default)s")
-    parser.add_argument("--threads", type=cli.positive_int, default=2, help="default: %(default)s")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write inference.json, .md and .png")
-    # For the processes of this script's own: what to do, and where a variant's files are.
-    parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    add_arguments(parser, JOBS, repeat=5)
     return parser.parse_args()
 
 
@@ -92,18 +87,10 @@ def export_ours(keras_path, folder, precision):
 
     Sets Keras' precision policy.
     """
-    network = load_keras(keras_path)
-
-    import keras
+    network = load_keras_in(precision, keras_path)
 
     from unet_deblur_tf import serving
-    from unet_deblur_tf.models import build
 
-    if precision == "bfloat16":
-        keras.config.set_dtype_policy("mixed_bfloat16")
-        weights = network.get_weights()
-        network = build(network.name)
-        network.set_weights(weights)
     serving.export(network, folder, max_pixels=10**9)
 
 
@@ -130,14 +117,10 @@ def prepare_torch(folder, precision):
 
 def start_torch(folder, precision, arguments, compiled=False):
     import torch
-    from torch_networks import UNet, load_keras_weights
+    from torch_networks import load_network
 
-    torch.set_num_threads(arguments.threads)
     (variant,) = arguments.variants
-    network = UNet(**VARIANTS[variant]).eval()
-    with np.load(folder / "weights.npz") as weights:
-        load_keras_weights(network, weights)
-    network = network.to(memory_format=torch.channels_last)
+    network = load_network(variant, folder / "weights.npz", arguments.threads).eval()
 
     def restore(picture):
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
@@ -271,25 +254,20 @@ JOBS = {
 }
 
 
-def do(job, folder, arguments, variant=None, runtime=None):
-    """What a function of `JOBS` returns, in a process of its own."""
+def size_flags(arguments):
     height, width = arguments.size
-    flags = ["--job", job, "--folder", folder, "--size", f"{width}x{height}"]
-    flags += ["--repeat", arguments.repeat, "--threads", arguments.threads]
-    flags += ["--variants", variant] if variant else []
-    flags += ["--runtimes", runtime] if runtime else []
-    # What PyTorch compiles is compiled anew by each run of this script, and leaves nothing behind.
-    return in_own_process(__file__, *flags, environment={"TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"})
+    return "--size", f"{width}x{height}"
 
 
 def row(variant, name, macs, peaks, folder, arguments):
     """The figures of a runtime, or its error, as a dict."""
     runtime = RUNTIMES[name]
     head = {"variant": variant, "runtime": name, "precision": runtime.precision}
+    flags = [folder, arguments, variant, *size_flags(arguments), "--runtimes", name]
     try:
         if runtime.prepare:
-            do("prepare", folder, arguments, variant, name)
-        figures = do("measure", folder, arguments, variant, name)
+            do(__file__, "prepare", *flags)
+        figures = do(__file__, "measure", *flags)
     except JobFailed as error:
         return {**head, "error": str(error)}
     gflops = 2 * macs / figures["seconds"] / 1e9
@@ -370,14 +348,14 @@ def main(arguments):
         tqdm(total=len(arguments.variants) * len(names), unit="row") as progress,
     ):
         progress.set_description("matrix product")
-        peaks = do("matmul_peaks", temporary, arguments)
+        peaks = do(__file__, "matmul_peaks", temporary, arguments, None)
         report = [description(about, peaks, arguments)]
         progress.write(report[0])
         for variant in arguments.variants:
             progress.set_description(variant)
             folder = Path(temporary) / variant
             folder.mkdir()
-            macs = do("make_model", folder, arguments, variant)
+            macs = do(__file__, "make_model", folder, arguments, variant, *size_flags(arguments))
             own = []
             for name in names:
                 progress.set_description(f"{variant}, {name}")

@@ -12,11 +12,12 @@ import itertools
 import re
 from collections import OrderedDict
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unet_deblur_tf.variants import WIDTHS
+from unet_deblur_tf.variants import VARIANTS, WIDTHS
 
 
 class UNet(nn.Module):
@@ -214,6 +215,18 @@ KERAS_NAMES = {
     "squeeze": "squeeze.weight",
     "excite": "excite.weight",
 }
+
+
+def load_network(variant, path, threads):
+    """A variant in channels last, with the weights that `common.keras_weights` gave, from an .npz file.
+
+    Holds PyTorch to so many threads.
+    """
+    torch.set_num_threads(threads)
+    network = UNet(**VARIANTS[variant])
+    with np.load(path) as weights:
+        load_keras_weights(network, weights)
+    return network.to(memory_format=torch.channels_last)
 
 
 def load_keras_weights(network, weights):

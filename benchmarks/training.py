@@ -27,11 +27,12 @@ from typing import NamedTuple
 import numpy as np
 from common import (
     JobFailed,
+    add_arguments,
     describe,
-    in_own_process,
+    do,
     installed,
     keras_weights,
-    load_keras,
+    load_keras_in,
     machine,
     matmul_peaks,
     peak_memory,
@@ -41,7 +42,6 @@ from common import (
 from tqdm import tqdm
 
 from unet_deblur_tf import cli
-from unet_deblur_tf.variants import VARIANTS
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
 RATE, DECAY, CLIP = 1e-3, 1e-4, 1.0
@@ -49,19 +49,13 @@ RATE, DECAY, CLIP = 1e-3, 1e-4, 1.0
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     parser.add_argument(
         "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME",
         help=", ".join(map(repr, ROWS)) + " (default: all)",
     )  # fmt: skip
     parser.add_argument("--batch-size", type=cli.positive_int, default=4, help="default: %(default)s")
     parser.add_argument("--crop", type=cli.positive_int, default=224, help="default: %(default)s")
-    parser.add_argument("--repeat", type=cli.positive_int, default=7, help="default: %(default)s")
-    parser.add_argument("--threads", type=cli.positive_int, default=2, help="default: %(default)s")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write training.json and .md")
-    # For the processes of this script's own: what to do, and where a variant's files are.
-    parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    add_arguments(parser, JOBS, repeat=7)
     return parser.parse_args()
 
 
@@ -82,15 +76,10 @@ class Row(NamedTuple):
 
 def start_keras(folder, precision, arguments, xla=False):
     tf = tensorflow(arguments.threads)
-    import keras
+    network = load_keras_in(precision, folder / "model.keras")
 
     from unet_deblur_tf import losses, recipes, training
-    from unet_deblur_tf.models import build
 
-    source = load_keras(folder / "model.keras")
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    network = build(source.name)
-    network.set_weights(source.get_weights())
     settings = argparse.Namespace(
         learning_rate=RATE, schedule="constant", optimizer="adamw", loss="ssim+l1", epochs=1, steps_per_epoch=1
     )
@@ -109,15 +98,11 @@ def start_keras(folder, precision, arguments, xla=False):
 
 def start_torch(folder, precision, arguments, compiled=False):
     import torch
-    from torch_networks import UNet, load_keras_weights
+    from torch_networks import load_network
 
-    torch.set_num_threads(arguments.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     (variant,) = arguments.variants
-    network = UNet(**VARIANTS[variant]).train()
-    with np.load(folder / "weights.npz") as weights:
-        load_keras_weights(network, weights)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = load_network(variant, folder / "weights.npz", arguments.threads).train().to(device)
     matrices = [each for each in network.parameters() if each.ndim > 1]
     vectors = [each for each in network.parameters() if each.ndim == 1]
     groups = [{"params": matrices, "weight_decay": DECAY}, {"params": vectors, "weight_decay": 0}]
@@ -222,14 +207,8 @@ JOBS = {
 }
 
 
-def do(job, folder, arguments, variant=None, row=None):
-    """What a function of `JOBS` returns, in a process of its own."""
-    flags = ["--job", job, "--folder", folder, "--batch-size", arguments.batch_size, "--crop", arguments.crop]
-    flags += ["--repeat", arguments.repeat, "--threads", arguments.threads]
-    flags += ["--variants", variant] if variant else []
-    flags += ["--rows", row] if row else []
-    # What PyTorch compiles is compiled anew by each run of this script, and leaves nothing behind.
-    return in_own_process(__file__, *flags, environment={"TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"})
+def window_flags(arguments):
+    return "--batch-size", arguments.batch_size, "--crop", arguments.crop
 
 
 def figures(variant, name, made, peaks, folder, arguments):
@@ -237,7 +216,7 @@ def figures(variant, name, made, peaks, folder, arguments):
     precision = ROWS[name].precision
     head = {"variant": variant, "row": name, "precision": precision}
     try:
-        measured = do("measure", folder, arguments, variant, name)
+        measured = do(__file__, "measure", folder, arguments, variant, *window_flags(arguments), "--rows", name)
     except JobFailed as error:
         return {**head, "error": str(error)}
     gflops = 3 * 2 * made["macs"] * arguments.batch_size / measured["seconds"] / 1e9
@@ -284,7 +263,7 @@ def main(arguments):
         tqdm(total=len(arguments.variants) * len(names), unit="row") as progress,
     ):
         progress.set_description("matrix product")
-        peaks = do("matmul_peaks", temporary, arguments)
+        peaks = do(__file__, "matmul_peaks", temporary, arguments, None)
         report = [
             f"A training step, {arguments.batch_size} windows of {arguments.crop}x{arguments.crop}, "
             f"median and minimum of {arguments.repeat}, {arguments.threads} threads.\n\n{describe(about, peaks)}"
@@ -293,7 +272,7 @@ def main(arguments):
         for variant in arguments.variants:
             folder = Path(temporary) / variant
             folder.mkdir()
-            made = do("make_model", folder, arguments, variant)
+            made = do(__file__, "make_model", folder, arguments, variant, *window_flags(arguments))
             own = []
             for name in names:
                 progress.set_description(f"{variant}, {name}")

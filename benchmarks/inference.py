@@ -214,7 +214,7 @@ def make_model(arguments):
     mean = correction.mean((0, 1, 2))
     scale = 0.1 / (correction - mean).std()
     out.kernel.assign(out.kernel * scale)
-    out.bias.assign(-mean * scale)
+    out.bias.assign(np.resize(-mean * scale, out.bias.shape))  # the same for every pixel of a block
 
     network.save(arguments.folder / "model.keras")
     np.save(arguments.folder / "picture.npy", picture)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf.inference import Convolution, LevelConvolution, for_inference
+from unet_deblur_tf.inference import Convolution, LevelCompression, LevelConvolution, for_inference
 from unet_deblur_tf.models import build, pool_within, unet
 from unet_deblur_tf.variants import VARIANTS
 
@@ -28,10 +28,10 @@ def test_equals_the_trained_form(variant, style):
         np.testing.assert_allclose(fast(image), network(image), atol=1e-5, rtol=1e-5)
     for weight, value in zip(network.weights, before):
         np.testing.assert_array_equal(weight, value)
-    # Batch norm that follows a convolution is gone; in the compressing blocks the first one precedes it.
-    left = layers(fast, keras.layers.BatchNormalization)
-    assert all("reduce_norm1" in name for name in left)
-    assert len(left) == (4 if VARIANTS[variant].get("compress") and not style else 0)
+    assert layers(fast, keras.layers.BatchNormalization) == []
+    # Layer norm takes all levels together.
+    compressing = VARIANTS[variant].get("compress") and style.get("norm") != "layer"
+    assert layers(fast, LevelCompression) == [f"up{number}_reduce_conv1" for number in range(1, 5) if compressing]
     wide = ["up3_conv1", "up4_conv1"] if variant in ("concat", "concat_se") else []
     assert layers(fast, LevelConvolution) == wide
     assert "up1_conv1" in layers(fast, Convolution)
@@ -82,6 +82,29 @@ def test_level_convolution(factors, size):
         upsampled.append(part)
     expected = tf.nn.conv2d(tf.concat(upsampled, -1), kernel, 1, "SAME") + bias
     np.testing.assert_allclose(LevelConvolution(kernel, bias, factors, channels)(features), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("factors", [(1,), (1, 2), (2, 1, 4), (8, 8), (4, 2, 1, 2, 8)])
+def test_level_compression(factors):
+    """Next to what it stands for: upsample, join, scale and shift, activate, convolve."""
+    rng = np.random.default_rng(sum(factors))
+    channels = [3 + index for index in range(len(factors))]
+    features = [
+        rng.normal(size=(2, 16 // factor, 40 // factor, count)).astype(np.float32)
+        for factor, count in zip(factors, channels)
+    ]
+    kernel = rng.normal(size=(1, 1, sum(channels), 5)).astype(np.float32)
+    bias, scale, shift = (rng.normal(size=count).astype(np.float32) for count in (5, sum(channels), sum(channels)))
+    upsampled = []
+    for part, factor in zip(features, factors):
+        while factor > 1:
+            part = tf.image.resize(part, (2 * part.shape[1], 2 * part.shape[2]))
+            factor //= 2
+        upsampled.append(part)
+    expected = np.maximum(np.concatenate(upsampled, -1) * scale + shift, 0) @ kernel[0, 0] + bias
+    layer = LevelCompression(kernel, bias, factors, channels, scale, shift, tf.nn.relu)
+    np.testing.assert_allclose(layer(features), expected, atol=1e-4)
+    assert layer.compute_output_shape([each.shape for each in features]) == (2, 16, 40, 5)
 
 
 def test_other_models_stay_as_they_are():

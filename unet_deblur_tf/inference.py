@@ -9,6 +9,9 @@
   (zero beyond the border, as the convolution pads). At a half, a quarter, an eighth of the
   resolution they cost 1/4, 1/16, 1/64, and the wide tensor that joins all levels at full
   resolution is never made.
+- Where an activation stands between joining and a 1x1 convolution (compression), that cannot be
+  exchanged; but the convolution is the sum of one for each level, taken one after the other,
+  so that only one upsampled level is in memory at a time.
 
 What is trained and saved stays the network of `models.py`, the reference for this one. This
 form needs TensorFlow.
@@ -56,11 +59,24 @@ def _call(layer, *arguments, **keywords):
         return _Upsampled(layer([given[0].features, given[1]]), given[0].factor, tensor)
     if isinstance(layer, keras.layers.Concatenate):
         return _Joined(given, tensor)
+    if isinstance(given, _Joined) and given.activation is None:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            scale, shift = _scale_and_shift(layer)
+            return _Joined(given.parts, tensor, given.scale * scale, given.shift * scale + shift)
+        if isinstance(layer, (keras.layers.ReLU, keras.layers.LeakyReLU)):
+            return _Joined(given.parts, tensor, given.scale, given.shift, layer)
     if type(layer) is keras.layers.Conv2D:
         return _Convolved(layer, given)
     if isinstance(layer, keras.layers.BatchNormalization) and isinstance(given, _Convolved):
-        return given.followed_by(layer)
+        scale, shift = _scale_and_shift(layer)
+        return _Convolved(given.layer, given.given, given.scale * scale, given.shift * scale + shift)
     return tensor()
+
+
+def _scale_and_shift(norm):
+    """What batch norm does when it does not train, as an array `(channels,)` each."""
+    scale = 1 / np.sqrt(norm.moving_variance.numpy() + norm.epsilon) * (norm.gamma.numpy() if norm.scale else 1)
+    return scale, (norm.beta.numpy() if norm.center else 0) - norm.moving_mean.numpy() * scale
 
 
 def _tensor(value):
@@ -87,11 +103,21 @@ class _Upsampled(_Note):
 
 
 class _Joined(_Note):
-    """Tensors and notes side by side along the channels."""
+    """Tensors and notes side by side along the channels, then scaled, shifted and activated."""
 
-    def __init__(self, parts, make):
+    def __init__(self, parts, make, scale=1.0, shift=0.0, activation=None):
         super().__init__(make)
-        self.parts = parts
+        self.parts, self.scale, self.shift, self.activation = parts, scale, shift, activation
+
+    @property
+    def features(self):
+        """The parts before upsampling."""
+        return [part.features if isinstance(part, _Upsampled) else _tensor(part) for part in self.parts]
+
+    @property
+    def factors(self):
+        """How much smaller each of the features is than what is joined."""
+        return [part.factor if isinstance(part, _Upsampled) else 1 for part in self.parts]
 
 
 class _Convolved(_Note):
@@ -101,24 +127,23 @@ class _Convolved(_Note):
         super().__init__(self._convolve)
         self.layer, self.given, self.scale, self.shift = layer, given, scale, shift
 
-    def followed_by(self, norm):
-        scale = 1 / np.sqrt(norm.moving_variance.numpy() + norm.epsilon) * (norm.gamma.numpy() if norm.scale else 1)
-        offset = (norm.beta.numpy() if norm.center else 0) - norm.moving_mean.numpy() * scale
-        return _Convolved(self.layer, self.given, self.scale * scale, self.shift * scale + offset)
-
     def _convolve(self):
         layer = self.layer
         kernel = layer.kernel.numpy() * self.scale
         bias = (layer.bias.numpy() if layer.use_bias else np.zeros(layer.filters, np.float32)) * self.scale + self.shift
         style = dict(name=layer.name, dtype=layer.dtype_policy)
-        parts = self.given.parts if isinstance(self.given, _Joined) else [self.given]
-        coarse = [part for part in parts if isinstance(part, _Upsampled)]
-        channels = sum(part.features.shape[-1] for part in coarse)
-        if layer.kernel_size != (3, 3) or channels < WORTHWHILE * layer.filters:
-            return Convolution(kernel, bias, **style)(_tensor(self.given))
-        factors = [part.factor if isinstance(part, _Upsampled) else 1 for part in parts]
-        tensors = [part.features if isinstance(part, _Upsampled) else _tensor(part) for part in parts]
-        return LevelConvolution(kernel, bias, factors, [each.shape[-1] for each in tensors], **style)(tensors)
+        given = self.given
+        if isinstance(given, _Joined):
+            features, factors = given.features, given.factors
+            channels = [each.shape[-1] for each in features]
+            if layer.kernel_size == (1, 1):
+                own = (np.broadcast_to(value, sum(channels)) for value in (given.scale, given.shift))
+                return LevelCompression(kernel, bias, factors, channels, *own, given.activation, **style)(features)
+            coarse = sum(count for count, factor in zip(channels, factors) if factor > 1)
+            plain = given.activation is None and np.all(given.scale == 1) and np.all(given.shift == 0)
+            if plain and layer.kernel_size == (3, 3) and coarse >= WORTHWHILE * layer.filters:
+                return LevelConvolution(kernel, bias, factors, channels, **style)(features)
+        return Convolution(kernel, bias, **style)(_tensor(given))
 
 
 class Convolution(keras.layers.Layer):
@@ -197,11 +222,61 @@ class LevelConvolution(Convolution):
             if factor == 2:
                 return taps
             factor //= 2
-            shape = tf.shape(taps)
-            taps = tf.cast(tf.image.resize(taps, (2 * shape[1], 2 * shape[2])), taps.dtype)
+            taps = _upsample(taps)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[self.factors.index(1)][:-1], self.bias.shape[0])
+
+
+class LevelCompression(Convolution):
+    """A 1x1 convolution of features joined along the channels, scaled, shifted and activated before it.
+
+    The upsampled ones are taken as they were before; scaling and shifting by channel can be exchanged with that.
+
+    Args:
+        kernel: array `(1, 1, channels, filters)`, over the joined features.
+        bias: array `(filters,)`.
+        factors: for each of the features, a power of two: how much smaller they are than the output.
+        channels: for each of the features, how many.
+        scale, shift: arrays `(channels,)`, over the joined features.
+        activation: function of a tensor, or None.
+
+    Input shape: a list of `(batch, height / factor, width / factor, channels)`.
+    Output shape: `(batch, height, width, filters)`.
+    """
+
+    def __init__(self, kernel, bias, factors, channels, scale, shift, activation=None, **kwargs):
+        super().__init__(kernel, bias, **kwargs)
+        self.factors, self.channels, self.activation = factors, channels, activation
+        self.scale = self._constant(scale, "scale")
+        self.shift = self._constant(shift, "shift")
+
+    def call(self, inputs):
+        scales, shifts = (tf.split(value, self.channels) for value in (self.scale, self.shift))
+        levels = zip(inputs, self.factors, scales, shifts, tf.split(self.kernel, self.channels, axis=2))
+        output = None
+        for features, factor, scale, shift, kernel in sorted(levels, key=lambda level: -level[1]):
+            # One after the other, or several would be in memory at the output's resolution.
+            with tf.control_dependencies([] if output is None else [output]):
+                features = features * scale + shift
+                while factor > 1:
+                    features, factor = _upsample(features), factor // 2
+                if self.activation is not None:
+                    features = self.activation(features)
+                convolved = tf.nn.conv2d(features, kernel, 1, "SAME")
+            output = convolved if output is None else output + convolved
+        return tf.nn.bias_add(output, self.bias)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape[0]
+        factor = self.factors[0]
+        return (batch, height and height * factor, width and width * factor, self.bias.shape[0])
+
+
+def _upsample(features):
+    """What `BilinearUpsampling2D` does."""
+    shape = tf.shape(features)
+    return tf.cast(tf.image.resize(features, (2 * shape[1], 2 * shape[2])), features.dtype)
 
 
 # Upsampling by two, shifted by a tap: new place 2 i + phase takes these shares of the old places i - 1, i, i + 1.

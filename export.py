@@ -2,6 +2,7 @@
 
 python export.py                                          the newest network, as its next version for the server
 python export.py --max-pixels 12000000                    one that takes larger pictures
+python export.py --precision mixed_bfloat16               one that is faster where the processor has bfloat16
 python export.py --format onnx                            to saved_models/NAME/NAME.onnx, any size
 python export.py --format litert --size 1280x720          to saved_models/NAME/NAME_1280x720.tflite, that size
 python export.py --model NETWORK.keras --output DIR       a network from elsewhere
@@ -29,6 +30,7 @@ def parse_arguments():
         default="auto",
         help="of squeeze-and-excitation: local, global, or as the network was saved (default)",
     )
+    cli.add_precision_argument(parser)
     parser.add_argument(
         "--max-pixels",
         type=cli.positive_int,

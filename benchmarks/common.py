@@ -75,19 +75,12 @@ def load_keras(path):
 
 
 def load_keras_in(precision, path):
-    """A network from its .keras file, to compute in "float32" or "bfloat16", for which it sets Keras' policy."""
+    """A network from its .keras file, to compute in "float32" or "bfloat16"."""
     network = load_keras(path)
-    if precision == "float32":
-        return network
 
-    import keras
+    from unet_deblur_tf.models import in_precision
 
-    from unet_deblur_tf.models import build
-
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    again = build(network.name)
-    again.set_weights(network.get_weights())
-    return again
+    return network if precision == "float32" else in_precision(network, "mixed_bfloat16")
 
 
 def keras_weights(model):

@@ -15,8 +15,9 @@ a runtime gets by with fewer. Say whether other jobs ran beside it.
     SavedModel      what this project serves; bfloat16: the policy mixed_bfloat16
     Keras naive     the network as built, in a tf.function
     PyTorch         benchmarks/torch_networks.py, channels last; bfloat16: autocast; compiled: torch.compile
-    ONNX Runtime    all graph optimisations
-    OpenVINO        of the ONNX file, fixed to the picture's size, latency hint
+    ONNX Runtime    of an ONNX file of the network as built, all graph optimisations
+    OpenVINO        of the same file, fixed to the picture's size, latency hint
+    our ONNX in ... of what `export.py --format onnx` writes: the form for inference that the SavedModel has, too
 """
 
 import argparse
@@ -83,10 +84,7 @@ class Runtime(NamedTuple):
 
 
 def export_ours(keras_path, folder, precision):
-    """Exports a network as the SavedModel that this project serves, in "float32" or "bfloat16".
-
-    Sets Keras' precision policy.
-    """
+    """Exports a network as the SavedModel that this project serves, in "float32" or "bfloat16"."""
     network = load_keras_in(precision, keras_path)
 
     from unet_deblur_tf import serving
@@ -138,30 +136,31 @@ def start_torch(folder, precision, arguments, compiled=False):
     return restore
 
 
-def prepare_onnx(folder, precision):
-    if not (folder / "model.onnx").exists():
+def prepare_onnx(folder, precision, fast=False):
+    path = folder / ONNX_FILES[fast]
+    if not path.exists():
         network = load_keras(folder / "model.keras")
 
         from unet_deblur_tf import runtimes
 
-        runtimes.export_onnx(network, folder / "model.onnx")
+        runtimes.export_onnx(network, path, fast)
 
 
-def start_onnxruntime(folder, precision, arguments):
+def start_onnxruntime(folder, precision, arguments, fast=False):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(folder / ONNX_FILES[fast], options, providers=["CPUExecutionProvider"])
     return lambda picture: session.run(["restored"], {"image": picture})[0]
 
 
-def start_openvino(folder, precision, arguments):
+def start_openvino(folder, precision, arguments, fast=False):
     import openvino
 
     core = openvino.Core()
-    model = core.read_model(folder / "model.onnx")
+    model = core.read_model(folder / ONNX_FILES[fast])
     model.reshape([1, *arguments.size, 3])
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -172,6 +171,10 @@ def start_openvino(folder, precision, arguments):
     return lambda picture: request.infer([picture])["restored"]
 
 
+ONNX_FILES = {False: "as_built.onnx", True: "fast.onnx"}
+prepare_ours, onnxruntime_ours, openvino_ours = (
+    functools.partial(function, fast=True) for function in (prepare_onnx, start_onnxruntime, start_openvino)
+)
 start_compiled = functools.partial(start_torch, compiled=True)
 ONNX = ("onnx", "tf2onnx")
 RUNTIMES = {
@@ -185,6 +188,9 @@ RUNTIMES = {
     "ONNX Runtime": Runtime("float32", start_onnxruntime, prepare_onnx, (*ONNX, "onnxruntime")),
     "OpenVINO float32": Runtime("float32", start_openvino, prepare_onnx, (*ONNX, "openvino")),
     "OpenVINO bfloat16": Runtime("bfloat16", start_openvino, prepare_onnx, (*ONNX, "openvino")),
+    "our ONNX in ONNX Runtime": Runtime("float32", onnxruntime_ours, prepare_ours, (*ONNX, "onnxruntime")),
+    "our ONNX in OpenVINO float32": Runtime("float32", openvino_ours, prepare_ours, (*ONNX, "openvino")),
+    "our ONNX in OpenVINO bfloat16": Runtime("bfloat16", openvino_ours, prepare_ours, (*ONNX, "openvino")),
 }
 
 

@@ -25,12 +25,12 @@ def main(arguments):
 
     from unet_deblur_tf import shipped
     from unet_deblur_tf.files import write_by_rename
-    from unet_deblur_tf.heatmaps import in_float32
+    from unet_deblur_tf.models import in_precision
     from unet_deblur_tf.restoration import find_model, keras_file, load_network
 
     source = keras_file(find_model(arguments.model))
     # Float32, so that it computes alike everywhere: not every processor is fast, or exact enough, in 16 bits.
-    network = in_float32(load_network(source))
+    network = in_precision(load_network(source), "float32")
     shipped.FOLDER.mkdir(exist_ok=True)
     path = shipped.FOLDER / f"{arguments.name}.keras"
     with write_by_rename(path) as partial:

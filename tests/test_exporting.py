@@ -141,6 +141,7 @@ def test_the_command(base, tmp_path):
         (dict(size=(20, 30)), "--size is for --format litert, not savedmodel"),
         (dict(format="onnx", max_pixels=5), "--max-pixels is for --format savedmodel, not onnx"),
         (dict(format="onnx", warmup_sizes=[]), "--warmup is for"),
+        (dict(format="onnx", precision="mixed_bfloat16"), "--precision is for --format savedmodel, not onnx"),
         (dict(format="onnx", output="network.tflite"), "must end in .onnx"),
         (dict(format="onnx", output="."), "must end in .onnx"),
         (dict(warmup_sizes=[(2000, 3000)]), "--warmup 3000x2000 has more pixels than the 2304000"),
@@ -174,6 +175,20 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     assert sorted(path.name for path in base.parent.iterdir()) == [
         "batching.config", "models.config", "monitoring.config", "net",
     ]  # fmt: skip
+
+
+def test_another_precision_is_in_both_forms(base, tmp_path):
+    export_network(model=str(base), output=str(tmp_path / "net"), precision="mixed_bfloat16", warmup_sizes=())
+    inside = keras.saving.load_model(tmp_path / "net/1/assets.extra/model.keras", compile=False)
+    assert inside.get_layer("inc_conv1").compute_dtype == "bfloat16"
+    signature = tf.saved_model.load(str(tmp_path / "net/1")).signatures["serving_default"]
+    image = random_picture(40, 56)
+    restored = signature(image=image)["restored"]
+    assert restored.dtype == tf.float32
+    # Rounded in another order; both as far from float32 as bfloat16 is.
+    np.testing.assert_allclose(restored, clipped(inside, image), atol=0.05)
+    exact = clipped(keras.saving.load_model(base / "model.keras", compile=False), image)
+    assert 1e-4 < np.abs(restored - exact).max() < 0.1
 
 
 def test_a_model_put_elsewhere_leaves_nothing_beside_it(base, tmp_path):

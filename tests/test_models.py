@@ -11,7 +11,7 @@ import tensorflow as tf
 from reference import forward
 
 from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, PixelShuffle, PixelUnshuffle
-from unet_deblur_tf.models import build, unet
+from unet_deblur_tf.models import build, in_precision, unet
 from unet_deblur_tf.variants import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, VARIANTS
 
 # Exact trainable counts with batch norm. The plain network's is the seed project's own;
@@ -175,6 +175,22 @@ def test_one_training_step_in_each_precision(variant, precision):
         assert np.isfinite(moved), weight.path
         # At this width squeeze-and-excitation has a single hidden ReLU, which may be dead.
         assert moved > 0 or "_se" in weight.path, weight.path
+
+
+@pytest.mark.parametrize("style", [dict(), dict(head="sigmoid")], ids=["residual", "sigmoid"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_another_precision_is_what_would_have_been_built_in_it(variant, style):
+    network = randomise(build(variant, widths=SMALL, **style))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    built = build(variant, widths=SMALL, **style)
+    built.set_weights(network.get_weights())
+    keras.config.set_dtype_policy("float32")
+    mixed = in_precision(network, "mixed_bfloat16")
+    image = random_picture(32, 48)
+    np.testing.assert_array_equal(mixed(image), built(image))
+    for layer, other in zip(mixed.layers[1:], built.layers[1:]):  # Keras' input layers have no precision
+        assert (layer.name, layer.compute_dtype) == (other.name, other.compute_dtype)
+    np.testing.assert_allclose(in_precision(mixed, "float32")(image), network(image), atol=1e-6)
 
 
 def test_every_weight_learns():

@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 from unet_deblur_tf.errors import InputError, Stopped
-from unet_deblur_tf.recipes import POOLINGS
+from unet_deblur_tf.recipes import POOLINGS, PRECISIONS
 
 DATA_DEFAULTS = {"data": "synthetic", "data_dir": None, "blur": "blur", "difficulty": "quick"}
 
@@ -53,7 +53,7 @@ def add_model_argument(parser):
 
 
 def add_restoring_arguments(parser):
-    """The flags that say how pictures are restored: `--tile`, `--memory`, `--pooling`, `--ensemble`."""
+    """The flags that say how pictures are restored: `--tile`, `--memory`, `--pooling`, `--ensemble`, `--precision`."""
     parser.add_argument(
         "--tile",
         type=int,
@@ -75,6 +75,17 @@ def add_restoring_arguments(parser):
     )
     parser.add_argument(
         "--ensemble", action="store_true", help="the mean over 8 flips and quarter turns: 8 times the time"
+    )
+    add_precision_argument(parser)
+
+
+def add_precision_argument(parser):
+    """The flag `--precision` of what has been trained."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="float32, or mixed_bfloat16, about twice as fast where the processor has it (AVX512_BF16, AMX) and a "
+        "little less exact (default: what it was saved in)",
     )
 
 

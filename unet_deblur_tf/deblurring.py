@@ -49,6 +49,7 @@ def deblur(
     memory=None,
     pooling="auto",
     ensemble=False,
+    precision=None,
     progress=True,
 ):
     """Restores photos and videos; a bad file does not stop the others.
@@ -62,7 +63,7 @@ def deblur(
         compare: bool, also write NAME_compare.png for each photo, blurred and restored side by side.
         quality: 1 to 100, of JPEG, WebP and HEIC.
         allow_large: bool, take pictures of more pixels than Pillow thinks safe.
-        tile, memory, pooling, ensemble: see `restoration.load_restorer`.
+        tile, memory, pooling, ensemble, precision: see `restoration.load_restorer`.
         progress: bool, show bars and notes.
 
     Returns:
@@ -82,7 +83,7 @@ def deblur(
     if not waiting:
         return outcome
     model = find_model(model)
-    restore = load_restorer(model, pooling, tile, memory, ensemble)
+    restore = load_restorer(model, pooling, tile, memory, ensemble, precision)
     if progress:
         cost = "; the mean of 8 flips and turns: 8 times the time" if ensemble else ""
         print(f"{model}, pooling {restore.pooling}{cost}")

@@ -59,6 +59,7 @@ def evaluate(
     tile=None,
     memory=None,
     ensemble=False,
+    precision=None,
 ):
     """What `evaluate.py` does; the arguments are its flags.
 
@@ -76,11 +77,11 @@ def evaluate(
         make_folder(report)
     pairs = spread(load_pairs(data, split, blur, difficulty, cache_dir, data_dir), limit)
     check_pairs(pairs, smallest=metrics.SSIM_WINDOW)
-    restore = load_restorer(model, pooling, tile, memory, ensemble)
+    restore = load_restorer(model, pooling, tile, memory, ensemble, precision)
     print(f"{model} on {len(pairs)} pairs of {data} ({split}), protocol {protocol}, pooling {restore.pooling}")
     scores = score(restore, pairs, protocol)
     origin = {"model": str(model), "data": str(data), "split": split, "blur": blur, "protocol": protocol}
-    origin.update(pooling=restore.pooling, tile=tile, ensemble=ensemble)
+    origin.update(pooling=restore.pooling, tile=tile, ensemble=ensemble, precision=precision)
     if is_synthesised(data, blur):
         origin["difficulty"] = difficulty
     summary = {**origin, **summarise(scores)}

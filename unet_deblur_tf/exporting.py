@@ -19,6 +19,7 @@ def export_network(
     output=None,
     overwrite=False,
     pooling="auto",
+    precision=None,
     max_pixels=None,
     warmup_sizes=None,
     size=None,
@@ -30,7 +31,7 @@ def export_network(
         format: "savedmodel", "onnx" or "litert".
         output: model base path for a SavedModel, else the file; None for beside the network.
         overwrite: bool, replace a file. Versions of a SavedModel are never replaced.
-        pooling: of squeeze-and-excitation, see `restoration.load_network`.
+        pooling, precision: see `restoration.load_network`; ONNX and LiteRT are in float32.
         max_pixels: of a SavedModel, see `serving.export`.
         warmup_sizes: list of (height, width) for a SavedModel, see `warmup.write_requests`.
         size: (height, width) for LiteRT.
@@ -44,6 +45,7 @@ def export_network(
     for name, value, needed in (
         ("max-pixels", max_pixels, "savedmodel"),
         ("warmup", warmup_sizes, "savedmodel"),
+        ("precision", precision, "savedmodel"),
         ("size", size, "litert"),
     ):
         if value is not None and format != needed:
@@ -60,7 +62,7 @@ def export_network(
         home = home.parent.parent
     if format == "savedmodel":
         base = Path(output) if output else home
-        folder = _export_version(path, source, base, pooling, max_pixels, warmup_sizes)
+        folder = _export_version(path, source, base, pooling, precision, max_pixels, warmup_sizes)
         # Beside a model that was put elsewhere, only where a server's configuration is already.
         if output is None or (base.resolve().parent / "models.config").exists():
             write_configs(base.resolve().parent)
@@ -82,7 +84,7 @@ def export_network(
     return [f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
 
 
-def _export_version(path, source, base, pooling, max_pixels, sizes):
+def _export_version(path, source, base, pooling, precision, max_pixels, sizes):
     max_pixels = max_pixels or serving.MAX_PIXELS
     if sizes and not warmup.available():
         raise InputError('--warmup needs tensorflow-serving-api: pip install -e ".[serving]"')
@@ -90,12 +92,12 @@ def _export_version(path, source, base, pooling, max_pixels, sizes):
         if height * width > max_pixels:
             raise InputError(f"--warmup {width}x{height} has more pixels than the {max_pixels} of --max-pixels")
     make_folder(base)
-    network = load_network(path, pooling)
+    network = load_network(path, pooling, precision)
     extras = {name: source.with_name(name) for name in BESIDE if source.with_name(name).exists()}
     with tempfile.TemporaryDirectory() as folder:
-        # What is exported is what later runs find inside: with another pooling, not the file that was read.
-        copy = source if pooling == "auto" else Path(folder) / "model.keras"
-        if pooling != "auto":
+        # What is exported is what later runs find inside, which need not be the file that was read.
+        copy = source if pooling == "auto" and precision is None else Path(folder) / "model.keras"
+        if copy != source:
             network.save(copy)
         return serving.publish(network, base, {**extras, "model.keras": copy}, max_pixels, sizes)
 

@@ -16,7 +16,7 @@ import scipy.ndimage
 import tensorflow as tf
 
 from unet_deblur_tf.layers import CELL, Excitation, ReflectPadding2D
-from unet_deblur_tf.models import scale_of, squeezes
+from unet_deblur_tf.models import in_precision, scale_of, squeezes
 from unet_deblur_tf.variants import FIGURE_LAYERS
 
 # tf-keras-vis 0.8.7 imports `zoom` from a namespace that SciPy 2 does away with, and 1 warns of.
@@ -74,7 +74,7 @@ def heatmaps(network, blurred, score="correction", sharp=None, box=None):
         difference = tf.abs(tf.cast(restored, tf.float32)[:, :height, :width] - reference)
         return tf.reduce_mean(difference[:, top : top + down, left : left + across], axis=(1, 2, 3))
 
-    network = in_float32(network)
+    network = in_precision(network, "float32")  # gradients in 16 bits are too coarse
     # Padded as the network would pad it: so each map covers just what was put in, and can be cut to the picture.
     padded = np.asarray(ReflectPadding2D(scale_of(network) * CELL)(blurred[np.newaxis]))
     explain = Gradcam(network)
@@ -95,17 +95,6 @@ def output_layer(network, name):
     if name == "out":
         return "out_shuffle" if "out_shuffle" in names else "out_conv"
     return next(each for each in reversed(names) if each.startswith(f"{name}_act"))
-
-
-def in_float32(network):
-    """The same network with the same weights, computing in float32: gradients in 16 bits are too coarse."""
-
-    def anew(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-    copy = keras.models.clone_model(network, clone_function=anew)
-    copy.set_weights(network.get_weights())
-    return copy
 
 
 def gates(network, blurred):

@@ -28,6 +28,9 @@ from unet_deblur_tf.layers import (
 )
 from unet_deblur_tf.variants import ACTIVATIONS, HEADS, NORMS, SKIPS, VARIANTS, WIDTHS
 
+# They compute the picture itself, in float32 whatever the precision policy.
+PICTURE_LAYERS = ("out_crop", "out_add", "out_sigmoid")
+
 
 def build(variant, **overrides):
     """Builds a variant by its name on the command line.
@@ -152,7 +155,7 @@ def unet(
         x = join([*seen, x], f"{stage}_concat")
         x = double_conv(x, width, widths[max(level - 1, 0)], **style, name=stage)
 
-    # The picture itself stays in float32 whatever the precision policy.
+    # `PICTURE_LAYERS`, in float32.
     residual = head == "residual"
     x = keras.layers.Conv2D(
         3 * scale**2,
@@ -189,6 +192,28 @@ def pool_within(network, window):
         return Squeeze(layer.stride, window, name=layer.name) if isinstance(layer, Squeeze) else layer
 
     return keras.models.clone_model(network, clone_function=exchange)
+
+
+def in_precision(network, precision):
+    """The same network with the same weights, computing in another precision.
+
+    The picture itself and the means of squeeze-and-excitation stay in float32, as `unet` has them.
+
+    Args:
+        network: `keras.Model` as `unet` builds it.
+        precision: str, a Keras dtype policy, such as "float32" or "mixed_bfloat16".
+
+    Returns:
+        A `keras.Model` with weights of its own.
+    """
+
+    def anew(layer):
+        stays = isinstance(layer, (Squeeze, CropLike)) or layer.name in PICTURE_LAYERS
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32" if stays else precision})
+
+    copy = keras.models.clone_model(network, clone_function=anew)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def squeezes(network):

@@ -25,7 +25,7 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.inference import for_inference
 from unet_deblur_tf.layers import CELL, window_means
 from unet_deblur_tf.memory import free_memory, restoring_bytes_per_pixel
-from unet_deblur_tf.models import pool_within, receptive_radius, scale_of, squeezes
+from unet_deblur_tf.models import in_precision, pool_within, receptive_radius, scale_of, squeezes
 from unet_deblur_tf.serving import versions
 
 MODELS = Path("saved_models")
@@ -66,7 +66,7 @@ def find_model(path=None, models=MODELS):
     )
 
 
-def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
+def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False, precision=None):
     """Loads what `find_model` found.
 
     Of a SavedModel that `train.py` wrote, the Keras model inside it is taken.
@@ -80,25 +80,28 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False):
         memory: bytes that this process should stay within; by default what it has plus
             half of what is free.
         ensemble: bool, the mean over the eight flips and quarter turns, at eight times the cost.
+        precision: one of `recipes.PRECISIONS`; None for that of the model.
 
     Returns:
         A `Restorer`.
 
     Raises:
-        InputError: if the file cannot be loaded or is not as it was shipped, or the pooling cannot be had from it.
+        InputError: if the file cannot be loaded or is not as it was shipped, or pooling or precision cannot be had
+            from it.
     """
-    return Restorer(load_network(Path(path), pooling), tile, memory, ensemble)
+    return Restorer(load_network(Path(path), pooling, precision), tile, memory, ensemble)
 
 
-def load_network(path, pooling="auto"):
+def load_network(path, pooling="auto", precision=None):
     """The Keras model of what `find_model` found, or of a foreign SavedModel something that is called like one.
 
     Args:
         path: `Path` of a `.keras` file or a SavedModel folder.
-        pooling: see `load_restorer`.
+        pooling, precision: see `load_restorer`.
 
     Raises:
-        InputError: if the file cannot be loaded or is not as it was shipped, or the pooling cannot be had from it.
+        InputError: if the file cannot be loaded or is not as it was shipped, or pooling or precision cannot be had
+            from it.
     """
     file = keras_file(path)
     shipped.check(file)
@@ -106,10 +109,13 @@ def load_network(path, pooling="auto"):
         network = keras.saving.load_model(file, compile=False) if file.exists() else _SavedModel(path)
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
+    for flag, value, usual in (("pooling", pooling, "auto"), ("precision", precision, None)):
+        if isinstance(network, _SavedModel) and value != usual:
+            raise InputError(f"{path} has its {flag} built in: --{flag} {value} needs the model.keras it came from")
+    if precision is not None:
+        network = in_precision(network, precision)
     if pooling == "auto":
         return network
-    if isinstance(network, _SavedModel):
-        raise InputError(f"{path} has its pooling built in: --pooling {pooling} needs the model.keras it came from")
     if pooling == "global" or not squeezes(network):
         return pool_within(network, None)
     return pool_within(network, POOLING_WINDOW * _training_crop(file.with_name("run.json")))

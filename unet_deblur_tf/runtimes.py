@@ -13,14 +13,17 @@ import tensorflow as tf
 
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import write_by_rename
+from unet_deblur_tf.inference import for_inference
+from unet_deblur_tf.models import in_precision
 
 
-def export_onnx(model, path):
+def export_onnx(model, path, fast=True):
     """Writes a network as ONNX: `image` float32 `(batch, height, width, 3)` in 0..1, of any size, to `restored`.
 
     Args:
         model: `keras.Model` from and to pictures.
         path: `Path` ending in .onnx; replaced if it exists.
+        fast: bool, in the form of `inference.py`, else as it was built.
 
     Raises:
         InputError: if onnx or tf2onnx, in the extra `export`, is missing.
@@ -31,7 +34,7 @@ def export_onnx(model, path):
     except ImportError as error:
         raise InputError(f'ONNX needs {error.name}: pip install -e ".[export]"') from error
 
-    network = _portable(model)
+    network = _portable(model, fast)
     network(np.zeros((1, 16, 16, 3), np.float32))  # Keras 3.15 exports nothing to ONNX that has not been called
     with write_by_rename(path) as partial:
         with warnings.catch_warnings():
@@ -63,12 +66,9 @@ def export_litert(model, path, height, width):
         _portable(model).export(str(partial), format="litert", input_signature=image, verbose=False)
 
 
-def _portable(model):
+def _portable(model, fast=True):
     """The network in float32, whatever it was trained in, its output clipped to 0..1 and called `restored`."""
-
-    def in_float32(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-    network = keras.models.clone_model(model, clone_function=in_float32)
-    network.set_weights(model.get_weights())
+    network = in_precision(model, "float32")
+    if fast:
+        network = for_inference(network)
     return keras.Model(network.input, {"restored": keras.ops.clip(network.output, 0.0, 1.0)}, name=model.name)

@@ -196,7 +196,7 @@ RUNTIMES = {
 
 def make_model(arguments):
     """Writes a variant with random weights, a picture, and what Keras makes of it; returns its MACs."""
-    tensorflow(arguments.threads)
+    tf = tensorflow(arguments.threads)
     import keras
 
     from unet_deblur_tf import cost
@@ -216,7 +216,8 @@ def make_model(arguments):
     # Corrections of 0.1, as a standard deviation, whatever the variant: plain to see, and most stay within 0..1.
     out = network.get_layer("out_conv")
     out.kernel.assign(rng.normal(0, 1, out.kernel.shape))
-    correction = np.asarray(network(picture, training=False)) - picture
+    restore = tf.function(lambda image: network(image, training=False))  # eagerly it takes more memory
+    correction = restore(picture).numpy() - picture
     mean = correction.mean((0, 1, 2))
     scale = 0.1 / (correction - mean).std()
     out.kernel.assign(out.kernel * scale)
@@ -224,7 +225,7 @@ def make_model(arguments):
 
     network.save(arguments.folder / "model.keras")
     np.save(arguments.folder / "picture.npy", picture)
-    np.save(arguments.folder / "expected.npy", np.clip(network(picture, training=False), 0, 1))
+    np.save(arguments.folder / "expected.npy", np.clip(restore(picture), 0, 1))
     return sum(each.macs for each in cost.layer_costs(network, *arguments.size) if each.kind == "Conv2D")
 
 

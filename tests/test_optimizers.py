@@ -69,3 +69,18 @@ def test_a_model_saved_in_the_middle_goes_on_alike(tmp_path):
     step(again)
     for ours, theirs in zip(model.weights, again.weights):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("smallest", [1, 1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("shape", [(576, 64), (32, 288)])
+def test_newton_schulz_of_ill_conditioned_matrices(shape, smallest):
+    """Where singular values span many magnitudes, the Gram matrix loses the least ones, which count little."""
+    rng = np.random.default_rng(2)
+    left, _, right = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    matrix = left * np.geomspace(1, smallest, min(shape)) @ right
+    optimizer = ConvolutionMuon(RATE)
+    found = keras.ops.convert_to_numpy(
+        optimizer.zeropower_via_newtonschulz5(keras.ops.convert_to_tensor(matrix, "float32"), 5)
+    )
+    assert np.abs(found - newton_schulz(matrix)).max() < 1e-3
+    assert np.linalg.svd(found)[1].max() < 1.25

@@ -17,6 +17,11 @@ class ConvolutionMuon(keras.optimizers.Muon):
     filters)` counts as a matrix of `height * width * channels` rows. Kernels to fewer
     than `FEWEST_FILTERS` channels, such as the output's, stay with AdamW.
 
+    The iterations X <- (a + b X X' + c (X X')^2) X are made on the Gram matrix G = X X' alone,
+    of which every factor is a polynomial, so that they commute: P = a + b G + c G^2, then
+    G <- P^2 G, and the product of all P times X at the end. The same to rounding, with two products
+    of X's size instead of ten.
+
     Args: those of `keras.optimizers.Muon`.
 
     References:
@@ -35,3 +40,16 @@ class ConvolutionMuon(keras.optimizers.Muon):
         matrix = ops.reshape(direction, (-1, variable.shape[-1]))
         update = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
         self.assign_sub(variable, ops.reshape(update, variable.shape))
+
+    def zeropower_via_newtonschulz5(self, x, steps):
+        """The matrix that Newton-Schulz iterations make of another, `(rows, columns)`."""
+        if x.shape[0] > x.shape[1]:
+            return ops.transpose(self.zeropower_via_newtonschulz5(ops.transpose(x), steps))
+        x = x / (ops.norm(x) + 1e-7)
+        identity = ops.eye(x.shape[0], dtype=x.dtype)
+        gram, product = x @ ops.transpose(x), identity
+        for _ in range(steps):
+            factor = self.muon_a * identity + (self.muon_b * identity + self.muon_c * gram) @ gram
+            product = factor @ product
+            gram = factor @ factor @ gram
+        return product @ x

@@ -10,6 +10,7 @@ from unet_deblur_tf.layers import (
     BilinearUpsampling2D,
     CropLike,
     Excitation,
+    FusedBatchNormalization,
     PixelShuffle,
     PixelUnshuffle,
     ReflectPadding2D,
@@ -26,6 +27,49 @@ def test_reflect_padding_equals_numpy(size):
     padded = np.asarray(ReflectPadding2D(16)(x))
     border = [(0, -extent % 16) for extent in size]
     np.testing.assert_array_equal(padded, np.pad(x, [(0, 0), *border, (0, 0)], mode="reflect"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("shape", [(2, 9, 7, 5), (1, 1, 2, 3), (4, 16, 16, 32)])
+def test_fused_batch_norm_trains_as_keras_own(shape, precision):
+    keras.config.set_dtype_policy(precision)
+    rng = np.random.default_rng(4)
+    batches = rng.normal(3, 2, (2, *shape)).astype(np.float32)
+    weights = rng.normal(size=shape).astype(np.float32)
+    found = []
+    for kind in (keras.layers.BatchNormalization, FusedBatchNormalization):
+        layer = kind(momentum=0.9, epsilon=1e-5)
+        layer.build(shape)
+        layer.gamma.assign(np.linspace(0.5, 2, shape[-1]))
+        layer.beta.assign(np.linspace(-1, 1, shape[-1]))
+        for batch in batches:
+            batch = tf.constant(batch)
+            with tf.GradientTape() as tape:
+                tape.watch(batch)
+                outputs = layer(batch, training=True)
+                loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * weights)
+            assert outputs.dtype == layer.compute_dtype
+        gradients = tape.gradient(loss, [batch, layer.gamma.value, layer.beta.value])
+        found.append(
+            [tf.cast(each, tf.float32) for each in (outputs, *gradients)]
+            + [layer.moving_mean.numpy(), layer.moving_variance.numpy(), layer(batch, training=False)]
+        )
+    close = dict(atol=1e-4, rtol=1e-4) if precision == "float32" else dict(atol=0.03, rtol=0.03)
+    for own, keras_own in zip(*found):
+        np.testing.assert_allclose(own, keras_own, **close)
+    assert np.abs(found[0][4] - 0).max() > 0.1  # the means have moved
+
+
+def test_a_frozen_or_synchronised_batch_norm_is_keras_own(monkeypatch):
+    called = []
+    monkeypatch.setattr(tf.compat.v1.nn, "fused_batch_norm", lambda *_, **__: called.append(True))
+    image = np.ones((2, 4, 4, 3), np.float32)
+    frozen = FusedBatchNormalization(trainable=False)
+    frozen(image, training=True)
+    synchronised = FusedBatchNormalization(synchronized=True)
+    synchronised(image, training=True)
+    FusedBatchNormalization()(image, training=False)
+    assert called == []
 
 
 def test_crop_undoes_padding():

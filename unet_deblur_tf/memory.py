@@ -37,9 +37,9 @@ RESTORING_BYTES = {
     "concat": (1310, 870),
     "concat_se": (1410, 800),
     "concat_se, local": (7020, 4030),
-    "concat_reduce": (5810, 5510),
-    "concat_reduce_se": (6210, 6760),
-    "concat_reduce_se, local": (6210, 6760),
+    "concat_reduce": (2640, 2520),
+    "concat_reduce_se": (4930, 2850),
+    "concat_reduce_se, local": (6170, 3310),
     "lite": (230, 200),
 }
 

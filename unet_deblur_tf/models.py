@@ -21,6 +21,7 @@ from unet_deblur_tf.layers import (
     BilinearUpsampling2D,
     CropLike,
     Excitation,
+    FusedBatchNormalization,
     PixelShuffle,
     PixelUnshuffle,
     ReflectPadding2D,
@@ -335,7 +336,7 @@ def convolution(x, filters, size, norm, name):
 def normalization(x, norm, name):
     """Batch norm with PyTorch's constants (Keras' slower average makes early validation swing), or another."""
     if norm == "batch":
-        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+        return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
     if norm == "layer":
         return keras.layers.LayerNormalization(epsilon=1e-6, name=name)(x)
     return x

@@ -6,13 +6,12 @@ python experiments/compare.py variants --data runs/small --output runs/variants 
 
 `EXPERIMENTS` holds the rows: a name and the flags of train.py in which it differs. What is
 finished is skipped and what was interrupted goes on when the same command is given again.
-The output gets a folder per row (all that train.py and evaluate.py write), `table.md` and
-`curves.png`.
+The output gets a folder per row (all that train.py and evaluate.py write), `table.md` (gains, and paired differences of
+PSNR to the first row, with 95 % intervals by resampling the pictures) and `curves.png`.
 """
 
 import argparse
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 
+from unet_deblur_tf import cli
 from unet_deblur_tf.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +74,7 @@ def parse_arguments():
 
 
 def main(arguments):
+    cli.quiet_tensorflow()
     shared, rows = EXPERIMENTS[arguments.experiment]
     sets = {}
     for test in arguments.test:
@@ -84,10 +86,16 @@ def main(arguments):
         for name, own in rows.items():
             if arguments.rows and name not in arguments.rows:
                 continue
-            folder = arguments.output / f"{name.replace(' ', '_').replace(',', '').replace('+', 'and')}-{seed}"
+            folder = arguments.output / folder_name(name, seed)
             train = [*shared.split(), *own.split(), "--data", arguments.data, "--seed", seed]
             run(folder, train, sets)
-            report(arguments.output, sets)
+            finished = [arguments.output / folder_name(name, seed) for seed in arguments.seeds for name in rows]
+            report(arguments.output, sets, [folder for folder in finished if is_finished(folder, sets)])
+
+
+def folder_name(name, seed):
+    """Of a row's results."""
+    return f"{name.replace(' ', '_').replace(',', '').replace('+', 'and')}-{seed}"
 
 
 def run(folder, flags, sets):
@@ -112,18 +120,28 @@ def script(name, *arguments):
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
 
 
-def report(output, sets):
-    """Writes `table.md` and `curves.png` of the rows that are finished."""
-    folders = sorted(path for path in output.iterdir() if path.is_dir())
-    finished = [folder for folder in folders if all((folder / name / "metrics.json").exists() for name in sets)]
-    lines = ["| | " + " | ".join(sets) + " |", "|" + "---|" * (len(sets) + 1)]
+def is_finished(folder, sets):
+    return all((folder / name / "metrics.json").exists() for name in sets)
+
+
+def report(output, sets, folders):
+    """Writes `table.md` and `curves.png` of rows that are finished."""
+    gains = {folder.name: {name: read_gains(folder / name) for name in sets} for folder in folders}
+    first = next(iter(gains))
+
+    def cell(row, name):
+        return f"{interval(gains[row][name][:, 0], '.2f')} dB, {gains[row][name][:, 1].mean():+.4f}"
+
+    def difference(row, name):
+        return interval(gains[row][name][:, 0] - gains[first][name][:, 0], ".3f")
+
+    parts = [f"Gain in PSNR and SSIM\n\n{markdown(sets, list(gains), cell)}"]
+    if len(gains) > 1:
+        parts.append(f"Gain in PSNR beyond that of {first}\n\n{markdown(sets, list(gains)[1:], difference)}")
+    (output / "table.md").write_text("\n\n".join(parts) + "\n")
+
     figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
-    for folder in finished:
-        cells = []
-        for name in sets:
-            scores = json.loads((folder / name / "metrics.json").read_text())
-            cells.append("{psnr:+.3f} dB, {ssim:+.4f}".format(**scores["gain"]))
-        lines.append(f"| {folder.name} | " + " | ".join(cells) + " |")
+    for folder in folders:
         with open(next(folder.glob("*/history.csv")), newline="") as file:
             curve = [float(row["val_psnr"]) for row in csv.DictReader(file)]
         axes.plot(range(1, len(curve) + 1), curve, label=folder.name)
@@ -132,8 +150,33 @@ def report(output, sets):
     axes.grid(alpha=0.3)
     figure.savefig(output / "curves.png", dpi=110)
     plt.close(figure)
-    (output / "table.md").write_text("\n".join(lines) + "\n")
+
+
+def read_gains(folder):
+    """Restored minus blurred of each picture: PSNR and SSIM, `(pictures, 2)`."""
+    with open(folder / "per_image.csv", newline="") as file:
+        return np.array(
+            [
+                [float(row[f"restored_{metric}"]) - float(row[f"input_{metric}"]) for metric in ("psnr", "ssim")]
+                for row in csv.DictReader(file)
+            ]
+        )
+
+
+def interval(values, digits):
+    """The mean, and from ten pictures on its 95 % interval."""
+    from unet_deblur_tf.evaluation import bootstrap_interval
+
+    limits = bootstrap_interval(values) if len(values) >= 10 else ()
+    return f"{values.mean():+{digits}}" + (f" [{limits[0]:+{digits}}, {limits[1]:+{digits}}]" if limits else "")
+
+
+def markdown(sets, rows, cell):
+    """A table with a column for each set; `cell` is a function of a row's and a set's name."""
+    lines = ["| | " + " | ".join(sets) + " |", "|" + "---|" * (len(sets) + 1)]
+    lines += [f"| {row} | " + " | ".join(cell(row, name) for name in sets) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main(parse_arguments())
+    cli.run(main, parse_arguments())

@@ -117,7 +117,9 @@ def script(name, *arguments):
     """Runs one of the project's scripts, shown as it could be typed."""
     command = [name, *map(str, arguments)]
     print("+ python", " ".join(command), flush=True)
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, *command], cwd=ROOT)
+    if done.returncode:  # it has said why
+        sys.exit(done.returncode)
 
 
 def is_finished(folder, sets):

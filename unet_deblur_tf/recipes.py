@@ -2,13 +2,13 @@
 
 # Every setting of a recipe can be overridden by the flag of the same name.
 RECIPES = {
-    # AdamW, cosine decay after a warm-up. README, "The recipe", holds the runs that chose it.
+    # Muon, cosine decay after a warm-up. docs/results.md holds the runs that chose it.
     "default": dict(
-        norm="batch",
+        norm="none",
         head="residual",
-        activation="relu",
-        loss="ssim+l1",
-        optimizer="adamw",
+        activation="leaky_relu",
+        loss="ssim+l1+fourier",
+        optimizer="muon",
         learning_rate=1e-3,
         schedule="cosine",
         batch_size=4,

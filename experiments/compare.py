@@ -143,10 +143,13 @@ def report(output, sets, folders):
     (output / "table.md").write_text("\n\n".join(parts) + "\n")
 
     figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    best = []
     for folder in folders:
         with open(next(folder.glob("*/history.csv")), newline="") as file:
             curve = [float(row["val_psnr"]) for row in csv.DictReader(file)]
         axes.plot(range(1, len(curve) + 1), curve, label=folder.name)
+        best.append(max(curve))
+    axes.set_ylim(min(best) - 1, max(best) + 0.1)  # a row that diverges would flatten the others
     axes.set(xlabel="epoch", ylabel="validation PSNR (dB)")
     axes.legend(fontsize="small", ncols=2)
     axes.grid(alpha=0.3)

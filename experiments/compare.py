@@ -89,8 +89,7 @@ def main(arguments):
             folder = arguments.output / folder_name(name, seed)
             train = [*shared.split(), *own.split(), "--data", arguments.data, "--seed", seed]
             run(folder, train, sets)
-            finished = [arguments.output / folder_name(name, seed) for seed in arguments.seeds for name in rows]
-            report(arguments.output, sets, [folder for folder in finished if is_finished(folder, sets)])
+            report(arguments.output, sets, rows)
 
 
 def folder_name(name, seed):
@@ -122,12 +121,10 @@ def script(name, *arguments):
         sys.exit(done.returncode)
 
 
-def is_finished(folder, sets):
-    return all((folder / name / "metrics.json").exists() for name in sets)
-
-
-def report(output, sets, folders):
-    """Writes `table.md` and `curves.png` of rows that are finished."""
+def report(output, sets, rows):
+    """Writes `table.md` and `curves.png` of the rows that are finished, also by earlier commands."""
+    folders = [folder for name in rows for folder in sorted(output.glob(folder_name(name, "*")))]
+    folders = [folder for folder in folders if all((folder / name / "metrics.json").exists() for name in sets)]
     gains = {folder.name: {name: read_gains(folder / name) for name in sets} for folder in folders}
     first = next(iter(gains))
 
@@ -169,10 +166,10 @@ def read_gains(folder):
 
 
 def interval(values, digits):
-    """The mean, and from ten pictures on its 95 % interval."""
-    from unet_deblur_tf.evaluation import bootstrap_interval
+    """The mean, and its 95 % interval where there are pictures enough for one."""
+    from unet_deblur_tf.evaluation import FEWEST_FOR_INTERVAL, bootstrap_interval
 
-    limits = bootstrap_interval(values) if len(values) >= 10 else ()
+    limits = bootstrap_interval(values) if len(values) >= FEWEST_FOR_INTERVAL else ()
     return f"{values.mean():+{digits}}" + (f" [{limits[0]:+{digits}}, {limits[1]:+{digits}}]" if limits else "")
 
 

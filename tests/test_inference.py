@@ -62,25 +62,31 @@ def test_mixed_precision(precision):
     assert error < 1.5 * usual + 1e-6
 
 
-@pytest.mark.parametrize("factors", [(1, 2), (2, 1, 4), (8, 1), (4, 2, 1, 2, 8)])
-@pytest.mark.parametrize("size", [(8, 8), (16, 40)])
-def test_level_convolution(factors, size):
-    """Next to what it stands for: upsample, join, convolve."""
-    rng = np.random.default_rng(sum(factors))
+def levels(rng, factors, size):
+    """Random features, `factors` times smaller than `size`: their channels, themselves, and upsampled and joined."""
     channels = [3 + index for index in range(len(factors))]
     features = [
         rng.normal(size=(2, size[0] // factor, size[1] // factor, count)).astype(np.float32)
         for factor, count in zip(factors, channels)
     ]
-    kernel = rng.normal(size=(3, 3, sum(channels), 5)).astype(np.float32)
-    bias = rng.normal(size=5).astype(np.float32)
     upsampled = []
     for part, factor in zip(features, factors):
         while factor > 1:
             part = tf.image.resize(part, (2 * part.shape[1], 2 * part.shape[2]))
             factor //= 2
         upsampled.append(part)
-    expected = tf.nn.conv2d(tf.concat(upsampled, -1), kernel, 1, "SAME") + bias
+    return channels, features, np.concatenate(upsampled, -1)
+
+
+@pytest.mark.parametrize("factors", [(1, 2), (2, 1, 4), (8, 1), (4, 2, 1, 2, 8)])
+@pytest.mark.parametrize("size", [(8, 8), (16, 40)])
+def test_level_convolution(factors, size):
+    """Next to what it stands for: upsample, join, convolve."""
+    rng = np.random.default_rng(sum(factors))
+    channels, features, joined = levels(rng, factors, size)
+    kernel = rng.normal(size=(3, 3, sum(channels), 5)).astype(np.float32)
+    bias = rng.normal(size=5).astype(np.float32)
+    expected = tf.nn.conv2d(joined, kernel, 1, "SAME") + bias
     np.testing.assert_allclose(LevelConvolution(kernel, bias, factors, channels)(features), expected, atol=1e-4)
 
 
@@ -88,20 +94,10 @@ def test_level_convolution(factors, size):
 def test_level_compression(factors):
     """Next to what it stands for: upsample, join, scale and shift, activate, convolve."""
     rng = np.random.default_rng(sum(factors))
-    channels = [3 + index for index in range(len(factors))]
-    features = [
-        rng.normal(size=(2, 16 // factor, 40 // factor, count)).astype(np.float32)
-        for factor, count in zip(factors, channels)
-    ]
+    channels, features, joined = levels(rng, factors, (16, 40))
     kernel = rng.normal(size=(1, 1, sum(channels), 5)).astype(np.float32)
     bias, scale, shift = (rng.normal(size=count).astype(np.float32) for count in (5, sum(channels), sum(channels)))
-    upsampled = []
-    for part, factor in zip(features, factors):
-        while factor > 1:
-            part = tf.image.resize(part, (2 * part.shape[1], 2 * part.shape[2]))
-            factor //= 2
-        upsampled.append(part)
-    expected = np.maximum(np.concatenate(upsampled, -1) * scale + shift, 0) @ kernel[0, 0] + bias
+    expected = np.maximum(joined * scale + shift, 0) @ kernel[0, 0] + bias
     layer = LevelCompression(kernel, bias, factors, channels, scale, shift, tf.nn.relu)
     np.testing.assert_allclose(layer(features), expected, atol=1e-4)
     assert layer.compute_output_shape([each.shape for each in features]) == (2, 16, 40, 5)

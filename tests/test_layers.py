@@ -57,7 +57,7 @@ def test_fused_batch_norm_trains_as_keras_own(shape, precision):
     close = dict(atol=1e-4, rtol=1e-4) if precision == "float32" else dict(atol=0.03, rtol=0.03)
     for own, keras_own in zip(*found):
         np.testing.assert_allclose(own, keras_own, **close)
-    assert np.abs(found[0][4] - 0).max() > 0.1  # the means have moved
+    assert np.abs(found[0][4]).max() > 0.1  # the means have moved
 
 
 def test_a_frozen_or_synchronised_batch_norm_is_keras_own(monkeypatch):

@@ -25,6 +25,7 @@ from unet_deblur_tf.pictures import comparison_sheet
 from unet_deblur_tf.restoration import find_model, load_restorer
 
 REPORT_FILES = ("metrics.json", "per_image.csv", "comparison.png")
+FEWEST_FOR_INTERVAL = 10  # pictures
 SEED_SIZE = (224, 224)
 SSIM_NAMES = {"full": "SSIM", "seed": "MS-SSIM"}
 
@@ -151,7 +152,7 @@ def summarise(scores):
         "sequences" (the same without intervals, where there are several) and
         "seconds_per_picture" (median).
     """
-    summary = {"images": len(scores), **_means(scores, intervals=len(scores) >= 10)}
+    summary = {"images": len(scores), **_means(scores, intervals=len(scores) >= FEWEST_FOR_INTERVAL)}
     sequences = {}
     for item in scores:
         sequences.setdefault(item.sequence, []).append(item)

@@ -69,7 +69,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Keras 3.15 composes batch norm of some ten passes over memory, in float32 also under mixed precision, which
     made a third of a training step on a CPU. Synchronised over replicas, and on other backends, it is Keras' own.
 
-    Args, shapes: those of `keras.layers.BatchNormalization`, over the last axis.
+    Args, shapes: those of `keras.layers.BatchNormalization`, over the last axis, with scale and center.
     """
 
     def call(self, inputs, training=None, mask=None):

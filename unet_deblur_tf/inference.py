@@ -10,8 +10,8 @@
   resolution they cost 1/4, 1/16, 1/64, and the wide tensor that joins all levels at full
   resolution is never made.
 - Where an activation stands between joining and a 1x1 convolution (compression), that cannot be
-  exchanged; but the convolution is the sum of one for each level, taken one after the other,
-  so that only one upsampled level is in memory at a time.
+  exchanged; but the convolution is a sum over the channels, taken some after the others, so that
+  only a part of the upsampled levels is in memory at a time.
 
 What is trained and saved stays the network of `models.py`, the reference for this one. This
 form needs TensorFlow.
@@ -23,11 +23,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation
+from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, double_size
 
 # Where upsampled features have fewer than this many times the convolution's own channels, nine
 # small tensors to upsample cost more than they save. Measured: README, "Speed".
 WORTHWHILE = 4
+
+# So many channels of a level are upsampled at once before an activation: more take more memory, fewer take time.
+WIDEST = 64
 
 
 def for_inference(network):
@@ -206,10 +209,17 @@ class LevelConvolution(Convolution):
             factor: tf.concat([each for each, own in zip(inputs, self.factors) if own == factor], -1)
             for factor in {*self.factors}
         }
-        output = super().call(features.pop(1))
+        fine = features.pop(1)
         # Upsample, shift and add: along the rows for each column tap, then along the columns for all of them.
-        rows = [tf.split(_spread(self._row_taps(features, dx), axis=1), 2, -1) for dx in range(3)]
+        # One after the other, or what is upsampled for several would be in memory.
+        rows, done = [], []
+        for dx in range(3):
+            with tf.control_dependencies(done):
+                done = [_spread(self._row_taps(features, dx), axis=1)]
+            rows.append(tf.split(done[0], 2, -1))
         halves = [_spread(tf.concat(taps, -1), axis=2) for taps in zip(*rows)]
+        with tf.control_dependencies(halves):
+            output = super().call(fine)
         return output + tf.reshape(tf.stack(halves, 2), tf.shape(output))
 
     def _row_taps(self, features, dx):
@@ -222,7 +232,7 @@ class LevelConvolution(Convolution):
             if factor == 2:
                 return taps
             factor //= 2
-            taps = _upsample(taps)
+            taps = double_size(taps)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[self.factors.index(1)][:-1], self.bias.shape[0])
@@ -252,31 +262,33 @@ class LevelCompression(Convolution):
         self.shift = self._constant(shift, "shift")
 
     def call(self, inputs):
-        scales, shifts = (tf.split(value, self.channels) for value in (self.scale, self.shift))
-        levels = zip(inputs, self.factors, scales, shifts, tf.split(self.kernel, self.channels, axis=2))
         output = None
-        for features, factor, scale, shift, kernel in sorted(levels, key=lambda level: -level[1]):
+        for features, factor, channels in self._pieces(inputs):
             # One after the other, or several would be in memory at the output's resolution.
             with tf.control_dependencies([] if output is None else [output]):
-                features = features * scale + shift
+                features = features * self.scale[channels] + self.shift[channels]
                 while factor > 1:
-                    features, factor = _upsample(features), factor // 2
+                    features, factor = double_size(features), factor // 2
                 if self.activation is not None:
                     features = self.activation(features)
-                convolved = tf.nn.conv2d(features, kernel, 1, "SAME")
+                convolved = tf.nn.conv2d(features, self.kernel[:, :, channels], 1, "SAME")
             output = convolved if output is None else output + convolved
         return tf.nn.bias_add(output, self.bias)
+
+    def _pieces(self, inputs):
+        """From the coarsest level to the finest: (features, factor, which of the joined channels they are)."""
+        ends = np.cumsum(self.channels)
+        for level in sorted(range(len(inputs)), key=lambda level: -self.factors[level]):
+            count, factor = self.channels[level], self.factors[level]
+            width = count if factor == 1 else WIDEST
+            for start in range(0, count, width):
+                features, first = inputs[level][..., start : start + width], ends[level] - count + start
+                yield features, factor, slice(first, first + features.shape[-1])
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape[0]
         factor = self.factors[0]
         return (batch, height and height * factor, width and width * factor, self.bias.shape[0])
-
-
-def _upsample(features):
-    """What `BilinearUpsampling2D` does."""
-    shape = tf.shape(features)
-    return tf.cast(tf.image.resize(features, (2 * shape[1], 2 * shape[2])), features.dtype)
 
 
 # Upsampling by two, shifted by a tap: new place 2 i + phase takes these shares of the old places i - 1, i, i + 1.

@@ -122,21 +122,26 @@ class BilinearUpsampling2D(keras.layers.Layer):
     """
 
     def call(self, inputs):
-        _, height, width, _ = ops.shape(inputs)
-        size = (2 * height, 2 * width)
-        if keras.config.backend() == "tensorflow":
-            # `keras.ops.image.resize` compares the size with 0 in Python, which a size
-            # known only when the graph runs does not allow (Keras 3.15).
-            import tensorflow as tf
-
-            resized = tf.image.resize(inputs, size, "bilinear")
-        else:
-            resized = ops.image.resize(inputs, size, "bilinear", data_format="channels_last")
-        return ops.cast(resized, self.compute_dtype)
+        return double_size(inputs)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
         return (batch, height and 2 * height, width and 2 * width, channels)
+
+
+def double_size(features):
+    """What `BilinearUpsampling2D` computes, in the dtype that it is given."""
+    _, height, width, _ = ops.shape(features)
+    size = (2 * height, 2 * width)
+    if keras.config.backend() == "tensorflow":
+        # `keras.ops.image.resize` compares the size with 0 in Python, which a size
+        # known only when the graph runs does not allow (Keras 3.15).
+        import tensorflow as tf
+
+        resized = tf.image.resize(features, size, "bilinear")
+    else:
+        resized = ops.image.resize(features, size, "bilinear", data_format="channels_last")
+    return ops.cast(resized, features.dtype)
 
 
 class _Blocks(keras.layers.Layer):

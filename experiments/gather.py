@@ -1,16 +1,19 @@
 """Gathers a training folder from several sources: photos and scenes blurred at several difficulties, and real pairs.
 
 python experiments/gather.py runs/small --set small --photos PHOTOS
-python experiments/gather.py runs/mixture --photos PHOTOS --pairs REDS/train GOPRO/train --repeat 4 --video FRAMES
+python experiments/gather.py runs/mixture --photos PHOTOS --pairs REDS GOPRO --repeat 4 --video FRAMES
 
-The folder has the layout of pairs ({train,val,test}/SOURCE/{blur,sharp}/), for `train.py --data`. Pictures
-that exist already are linked, not copied. `--video` takes folders of consecutive sharp frames of a
-fast camera, and averages 7 to 13 of them, as GoPro's pairs were made. Every picture gives one window
-a pass; `--repeat` lets the few real pairs come more often.
+Of folders that have a part `train/`, that part alone is taken. The output has the layout of pairs
+({train,val,test}/SOURCE/{blur,sharp}/), for `train.py --data`. Pictures that exist already are linked, not copied.
+`--video` takes folders of consecutive sharp frames of a fast camera, and averages 7 to 13 of them, as GoPro's pairs
+were made, at every fourth frame. Every picture gives one window a pass; `--repeat` lets the few real pairs come more
+often, and averages at more frames.
 """
 
 import argparse
 import dataclasses
+import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +46,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--set", choices=SETS, default="mixture", help="of synthesised blur (default: %(default)s)")
-    parser.add_argument("--photos", type=Path, required=True, help="sharp photos, those to train on alone")
-    parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="folders of real pairs to train on")
+    parser.add_argument("--photos", type=Path, required=True, help="sharp photos")
+    parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="folders of real pairs")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="folders of consecutive sharp frames")
     parser.add_argument("--repeat", type=cli.positive_int, default=1, help="how often real pairs come in a pass")
     return parser.parse_args()
@@ -53,30 +56,43 @@ def parse_arguments():
 def main(arguments):
     if arguments.output.exists():
         raise InputError(f"{arguments.output} is there already")
-    photos = find_pictures(arguments.photos, recursive=True)
+    photos = find_pictures(training_part(arguments.photos), recursive=True)
     if not photos:
         raise InputError(f"No pictures in {arguments.photos}")
+    partial = arguments.output.with_name(f".{arguments.output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    gather(arguments, photos, partial)
+    partial.rename(arguments.output)
+
+
+def training_part(folder):
+    return folder / "train" if (folder / "train").is_dir() else folder
+
+
+def gather(arguments, photos, output):
     # A tenth of the photos is held out, to choose the best epoch by and to score at the end.
     held_out, kept = photos[::10], [photo for index, photo in enumerate(photos) if index % 10]
     for difficulty, from_photos, seed, count in SETS[arguments.set]:
         settings = DIFFICULTIES[difficulty]
         settings = dataclasses.replace(settings, scenes={**settings.scenes, "train": count})
         made = make_split("train", settings, kept if from_photos else (), seed)
-        link(made, arguments.output / "train" / f"{difficulty}_{'photos' if from_photos else 'scenes'}_{seed}")
+        link(made, output / "train" / f"{difficulty}_{'photos' if from_photos else 'scenes'}_{seed}")
     for split in ("val", "test"):
         for difficulty in dict.fromkeys(difficulty for difficulty, *_ in SETS[arguments.set] if difficulty != "gopro"):
-            link(make_split(split, DIFFICULTIES[difficulty], held_out), arguments.output / split / difficulty)
-    for turn in range(arguments.repeat):
-        for folder in arguments.pairs:
-            for pairs in find_pairs(folder).values():
-                for pair in pairs:
-                    source = f"{folder.parent.name}_{pair.sequence.replace('/', '_')}_{turn}"
-                    for kind in ("blur", "sharp"):
-                        target = arguments.output / "train" / source / kind
-                        target.mkdir(parents=True, exist_ok=True)
-                        (target / getattr(pair, kind).name).symlink_to(getattr(pair, kind).resolve())
-    for folder in arguments.video:
-        average(folder, arguments.output / "train" / f"video_{folder.name}", arguments.repeat)
+            link(make_split(split, DIFFICULTIES[difficulty], held_out), output / split / difficulty)
+    for number, folder in enumerate(arguments.pairs):
+        found = find_pairs(folder)
+        pairs = found.get("train") or found.get("")
+        if not pairs:
+            raise InputError(f"{folder} has no pairs to train on; it has {', '.join(found)}")
+        for pair, turn in itertools.product(pairs, range(arguments.repeat)):
+            source = f"pairs{number}_{pair.sequence.replace('/', '_')}_{turn}"
+            for kind in ("blur", "sharp"):
+                target = output / "train" / source / kind
+                target.mkdir(parents=True, exist_ok=True)
+                (target / getattr(pair, kind).name).symlink_to(getattr(pair, kind).resolve())
+    for number, folder in enumerate(arguments.video):
+        average(folder, output / "train" / f"video{number}_{folder.name}", arguments.repeat)
 
 
 def link(source, target):

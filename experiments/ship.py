@@ -30,14 +30,14 @@ def main(arguments):
 
     source = keras_file(find_model(arguments.model))
     # Float32, so that it computes alike everywhere: not every processor is fast, or exact enough, in 16 bits.
-    network = in_precision(load_network(source), "float32")
+    trained = load_network(source)
+    network = in_precision(trained, "float32")
     shipped.FOLDER.mkdir(exist_ok=True)
     path = shipped.FOLDER / f"{arguments.name}.keras"
     with write_by_rename(path) as partial:
         network.save(partial)
-    again = load_network(source)
-    for ours, theirs in zip(network.get_weights(), again.get_weights()):
-        np.testing.assert_array_equal(ours, theirs)
+        for ours, theirs in zip(load_network(partial).get_weights(), trained.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
     run = source.with_name("run.json")
     settings = json.loads(run.read_text())["settings"] if run.exists() else {}
     manifest = shipped.manifest()

@@ -1,6 +1,7 @@
 """deblur.py on photos as people have them. The network inverts colours, exactly, so what comes out is known."""
 
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from PIL import Image, ImageCms, ImageDraw
 
 from unet_deblur_tf import photos
 from unet_deblur_tf.deblurring import deblur
-from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.photos import ORIENTATION, read_photo
 
 SCRIPT = Path(__file__).parents[1] / "deblur.py"
@@ -421,6 +422,21 @@ def test_a_network_that_fails_does_not_stop_the_others(folder, model, tmp_path, 
     outcome = deblur(folder, model, tmp_path / "out", progress=False)
     assert outcome.failed[folder / "b.png"] == "MemoryError: too much"
     assert outcome.failed[folder / "a.jpg"] == "MemoryError: too much"
+
+
+def test_a_signal_stops_all(folder, model, tmp_path, monkeypatch):
+    """It is not taken for the failure of the picture that it came in."""
+    from unet_deblur_tf import deblurring
+
+    def terminated(*_):
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(deblurring, "load_restorer", lambda *_: type("", (), {"pooling": "", "__call__": terminated})())
+    with pytest.raises(Stopped):
+        deblur(folder, model, tmp_path / "out", progress=False)
+    monkeypatch.setattr(photos.Image, "open", terminated)
+    with pytest.raises(Stopped):
+        photos.read_photo(folder / "b.png")
 
 
 def test_a_folder_that_cannot_be_written(folder, model, tmp_path):

@@ -13,8 +13,9 @@ import tensorflow as tf
 from PIL import Image
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf import flops
+from unet_deblur_tf import explaining, flops
 from unet_deblur_tf.cost import comparison, figure_costs, figure_layer, layer_costs, total
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.heatmaps import gates, heatmaps, output_layer
 from unet_deblur_tf.models import build, pool_within, scale_of
 from unet_deblur_tf.variants import FIGURE_LAYERS, VARIANTS
@@ -252,9 +253,24 @@ def test_the_heatmaps_command(small, tmp_path):
     assert set(maps) == {*FIGURE_LAYERS, "restored"}
     assert maps["up2"].shape == (32, 48)
     assert Image.open(tmp_path / "maps.png").width > 1000
-    again = run(*command, cwd=small)
-    assert again.returncode == 2
-    assert "maps.png is there already: --overwrite replaces it" in again.stderr.splitlines()[-1]
+    for missing in ("", "maps.png", "maps_gates.png"):
+        # Each of the three is kept, and named before anything is computed.
+        if missing:
+            (tmp_path / missing).unlink()
+        again = run(*command[:-2], "--largest", "48", "--raw", str(tmp_path / "maps"), cwd=small)
+        assert again.returncode == 2
+        kept = {"": "maps.png", "maps.png": "maps_gates.png", "maps_gates.png": "maps.npz"}[missing]
+        assert f"{kept} is there already: --overwrite replaces it" in again.stderr.splitlines()[-1]
+        assert again.stdout == ""
+
+
+def test_a_box_of_a_reduced_picture_keeps_a_pixel():
+    assert explaining._reduced_box((10, 20, 30, 40), (100, 200), (100, 200)) == (10, 20, 30, 40)
+    assert explaining._reduced_box((10, 20, 30, 40), (100, 200), (50, 100)) == (5, 10, 15, 20)
+    assert explaining._reduced_box((199, 99, 1, 1), (100, 200), (10, 20)) == (19, 9, 1, 1)
+    for box in ((190, 0, 11, 1), (0, 99, 1, 2), (0, 0, 0, 1)):
+        with pytest.raises(InputError, match="inside the picture of 200x100"):
+            explaining._reduced_box(box, (100, 200), (10, 20))
 
 
 @pytest.mark.parametrize(
@@ -284,5 +300,8 @@ def test_the_cost_command(tmp_path):
     assert [row["layer"] for row in rows] == list(FIGURE_LAYERS)
     assert sum(int(row["parameters"]) for row in rows) == 5_608_707
     assert Image.open(tmp_path / "costs/cost_concat_96x64.png").height > 300
+    assert "depends on at most 160 pixels around it." in done.stdout
+    done = run("cost", "--variant", "lite", "--size", "32x32", cwd=tmp_path)
+    assert "depends on at most 320 pixels around it." in done.stdout
     done = run("cost", "--variant", "all", "--size", "32x32", cwd=tmp_path)
     assert all(variant in done.stdout for variant in VARIANTS)

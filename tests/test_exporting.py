@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf import serving, warmup
+from unet_deblur_tf import serving, shipped, warmup
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.exporting import export_network
 from unet_deblur_tf.models import build, pool_within, unet
@@ -194,6 +194,15 @@ def test_another_precision_is_in_both_forms(base, tmp_path):
 def test_a_model_put_elsewhere_leaves_nothing_beside_it(base, tmp_path):
     export_network(model=str(base), output=str(tmp_path / "there/net"), warmup_sizes=())
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["net"]
+
+
+def test_the_packages_own_network_is_exported_to_where_ones_own_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(shipped.FOLDER.parent.rglob("*"))
+    export_network(model="lite", warmup_sizes=())
+    assert serving.versions(tmp_path / "saved_models/lite") == [1]
+    assert (tmp_path / "saved_models/models.config").exists()
+    assert sorted(shipped.FOLDER.parent.rglob("*")) == before
 
 
 def test_a_foreign_saved_model_cannot_be_exported(base, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from test_models import SMALL, random_picture, randomise
 
+from unet_deblur_tf import inference
 from unet_deblur_tf.inference import Convolution, LevelCompression, LevelConvolution, for_inference
 from unet_deblur_tf.models import build, pool_within, unet
 from unet_deblur_tf.variants import VARIANTS
@@ -15,6 +16,10 @@ STYLES = (dict(), dict(norm="none", activation="leaky_relu"), dict(norm="layer",
 
 def layers(network, kind):
     return [layer.name for layer in network.layers if type(layer) is kind]
+
+
+def norms(network):
+    return [layer.name for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 @pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
@@ -28,7 +33,8 @@ def test_equals_the_trained_form(variant, style):
         np.testing.assert_allclose(fast(image), network(image), atol=1e-5, rtol=1e-5)
     for weight, value in zip(network.weights, before):
         np.testing.assert_array_equal(weight, value)
-    assert layers(fast, keras.layers.BatchNormalization) == []
+    assert bool(norms(network)) == (style == {})
+    assert norms(fast) == []
     # Layer norm takes all levels together.
     compressing = VARIANTS[variant].get("compress") and style.get("norm") != "layer"
     assert layers(fast, LevelCompression) == [f"up{number}_reduce_conv1" for number in range(1, 5) if compressing]
@@ -90,9 +96,11 @@ def test_level_convolution(factors, size):
     np.testing.assert_allclose(LevelConvolution(kernel, bias, factors, channels)(features), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("widest", [2, 64])
 @pytest.mark.parametrize("factors", [(1,), (1, 2), (2, 1, 4), (8, 8), (4, 2, 1, 2, 8)])
-def test_level_compression(factors):
+def test_level_compression(factors, widest, monkeypatch):
     """Next to what it stands for: upsample, join, scale and shift, activate, convolve."""
+    monkeypatch.setattr(inference, "WIDEST", widest)
     rng = np.random.default_rng(sum(factors))
     channels, features, joined = levels(rng, factors, (16, 40))
     kernel = rng.normal(size=(1, 1, sum(channels), 5)).astype(np.float32)

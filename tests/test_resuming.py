@@ -17,11 +17,17 @@ from PIL import Image
 from test_models import SMALL, random_picture
 from test_scripts import FRAMES, ROOT, history
 
-from unet_deblur_tf import resuming
+from unet_deblur_tf import resuming, training
+from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.files import remove_stale
 from unet_deblur_tf.models import unet
 from unet_deblur_tf.optimizers import ConvolutionMuon
 
+SETTINGS = {
+    "variant": "lite", "data": "pairs", "blur": "blur", "difficulty": "quick", "epochs": 2, "steps_per_epoch": 1,
+    "batch_size": 2, "crop": 32, "norm": "none", "head": "residual", "activation": "relu", "loss": "l1",
+    "optimizer": "adam", "learning_rate": 1e-4, "schedule": "cosine", "precision": "float32", "seed": 0,
+}  # fmt: skip
 RUN = ["--variant", "lite", "--data", "pairs", "--batch-size", "2", "--crop", "32"]
 
 
@@ -93,16 +99,21 @@ def test_killed_at_ten_random_moments_a_run_ends_as_if_it_had_not_been(folder):
     [(signal.SIGTERM, 143, "terminated"), pytest.param(signal.SIGINT, 130, "interrupted", marks=pytest.mark.slow)],
 )
 def test_a_signal_stops_at_the_next_step_and_says_how_to_go_on(folder, number, status, word):
+    """Meanwhile a second run is told to go elsewhere."""
     flags = ["--epochs", "1000", "--steps-per-epoch", "3", "--output", f"stopped{status}"]
     work = folder / f"stopped{status}/lite/.training"
     process = start(folder, *flags)
     wait_for(lambda: resuming.completed_epochs(work) > 0, process)
+    with pytest.raises(InputError, match=r"Another run is training in .*: wait for it, or give another --output"):
+        resuming.alone(work.parent).__enter__()
     process.send_signal(number)
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == status, complaints
     done = resuming.completed_epochs(work)
     last = complaints.strip().splitlines()[-1]
     assert last == f"train.py: {word}: The same command goes on after epoch {done} of 1000"
+    with resuming.alone(work.parent):
+        pass
     assert "Traceback" not in complaints
     assert len(list(work.glob("epoch-*"))) == 1
     assert not list(work.glob(".*"))
@@ -181,6 +192,30 @@ def test_a_full_disk(folder, small_disk, megabytes, epochs):
     assert process.returncode == 0, complaints
     assert ("Going on after epoch" in said) == (epochs > 0)
     assert len(history(disk / "models/lite")) == 2
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["by hand", "after a worker was lost"])
+def test_fresh_is_for_the_first_start(folder, tmp_path, monkeypatch, again):
+    """What started again by itself goes on; to people it is said how."""
+    settings = SETTINGS | {"data": str(folder / "pairs")}
+
+    class Halt(resuming.StopAtStep):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.received = signal.SIGTERM
+
+    monkeypatch.setattr(resuming, "StopAtStep", Halt)
+    with pytest.raises(Stopped) as stopped:
+        training.train(tmp_path, fresh=True, **settings)
+    assert stopped.value.advice == "The same command without --fresh goes on after epoch 1 of 2"
+    if again:
+        monkeypatch.setenv("UNET_DEBLUR_STARTS", "1")
+    begun = []
+    monkeypatch.setattr(training, "compile_model", lambda *_: begun.append(resuming.completed_epochs(work)) or 1 / 0)
+    work = tmp_path / "lite/.training"
+    with pytest.raises(ZeroDivisionError):
+        training.train(tmp_path, fresh=True, **settings)
+    assert begun == [1 if again else 0]
 
 
 def optimizer(name):
@@ -288,5 +323,8 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
         for path in (tmp_path / name / "blur", tmp_path / name):
             os.utime(path, (time.time() - 3600 * age,) * 2)
     os.utime(tmp_path / "train.partial-new", (time.time() - 3600 * 100,) * 2)  # what is in it counts too
+    (tmp_path / ".decoded.partial-7.raw").touch()
+    os.utime(tmp_path / ".decoded.partial-7.raw", (time.time() - 3600 * 25,) * 2)
     remove_stale(tmp_path, "*.partial-*")
+    remove_stale(tmp_path, ".decoded*.partial-*")
     assert {path.name for path in tmp_path.iterdir()} == {"train.partial-new", "train"}

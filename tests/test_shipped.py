@@ -45,15 +45,31 @@ def test_the_default_is_taken_where_there_is_no_other(tmp_path):
 def test_a_damaged_file_is_refused(tmp_path):
     shutil.copytree(shipped.FOLDER, tmp_path / "weights")
     path = shipped.find("lite", tmp_path / "weights")
-    load_network(path)
+    shipped.check(path, tmp_path / "weights")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"lite.keras is damaged: its SHA-256 is"):
-        load_network(path)
+        shipped.check(path, tmp_path / "weights")
     path.unlink()
     with pytest.raises(InputError, match=r"lite.keras is missing"):
+        shipped.check(path, tmp_path / "weights")
+
+
+def test_what_is_shipped_is_checked_when_it_is_loaded(tmp_path, monkeypatch):
+    shutil.copytree(shipped.FOLDER, tmp_path / "weights")
+    path = shipped.find("lite", tmp_path / "weights")
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(shipped.check, "__defaults__", (tmp_path / "weights",))
+    with pytest.raises(InputError, match=r"lite.keras is damaged"):
         load_network(path)
+
+
+def test_a_foreign_manifest_is_of_no_concern(tmp_path):
+    """Web apps and others have a `manifest.json`, too."""
+    (tmp_path / "manifest.json").write_text('{"name": "app"}')
+    shutil.copy(shipped.find("lite"), tmp_path)
+    load_network(tmp_path / "lite.keras")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 
-from unet_deblur_tf.errors import InputError, Stopped
+from unet_deblur_tf.errors import InputError, Stopped, first_line
 from unet_deblur_tf.recipes import POOLINGS, PRECISIONS
 
 DATA_DEFAULTS = {"data": "synthetic", "data_dir": None, "blur": "blur", "difficulty": "quick"}
@@ -154,7 +154,11 @@ def quiet_tensorflow():
 
 
 def run(main, arguments):
-    """Runs a script's `main(arguments)`: bad input ends in a line and exit status 2, Ctrl-C in 130, SIGTERM in 143."""
+    """Runs a script's `main(arguments)`, and ends it in a line rather than a stack trace.
+
+    The exit status is 2 for bad input, 1 where the operating system refuses (a full disk), 130 after Ctrl-C and 143
+    after SIGTERM.
+    """
     program = os.path.basename(sys.argv[0])
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -162,6 +166,9 @@ def run(main, arguments):
     except InputError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"{program}: error: {first_line(error)}", file=sys.stderr)
+        sys.exit(1)
     except Stopped as stopped:
         name = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[stopped.signal]
         print(f"\n{program}: {name}{stopped.advice and ': ' + stopped.advice}", file=sys.stderr)

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from unet_deblur_tf import photos, video
-from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.pictures import comparison_sheet
 from unet_deblur_tf.restoration import find_model, load_restorer
@@ -103,7 +103,7 @@ def deblur(
             except InputError as error:
                 outcome.failed[source] = str(error)
             except Exception as error:  # whatever it is, the others are still to be restored
-                outcome.failed[source] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                outcome.failed[source] = f"{type(error).__name__}: {first_line(error)}"
             else:
                 outcome.written[source] = target
                 if notes and progress:

@@ -216,6 +216,11 @@ def copy_from_chief(distribution, variables):
         variable.assign(distribution.experimental_local_results(value)[0])
 
 
+def started_again():
+    """Whether this process goes on with what one of the same command began, see `start_again`."""
+    return "UNET_DEBLUR_STARTS" in os.environ
+
+
 def start_again(lost):
     """Replaces this process by a new one of the same command, which waits for all workers and goes on with them.
 

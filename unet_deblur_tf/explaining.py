@@ -9,7 +9,7 @@ from unet_deblur_tf import cost, flops
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.heatmaps import SCORES, gate_chart, gates, heatmaps, sheet
-from unet_deblur_tf.models import build, receptive_radius
+from unet_deblur_tf.models import build, receptive_radius, scale_of, squeezes
 from unet_deblur_tf.photos import read_photo, to_8_bit
 from unet_deblur_tf.restoration import find_model, keras_file, load_network
 
@@ -27,39 +27,37 @@ def explain_picture(image, model, sharp, score, box, largest, output, raw, overw
     """
     output = output if output.suffix else output.with_suffix(".png")
     chart = output.with_name(f"{output.stem}_gates.png")
-    _refuse_to_replace([output, *([raw] if raw else [])], overwrite)
-    path = find_model(model)
-    if not keras_file(path).exists():
-        raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
-    network = load_network(path)
-    blurred, factor = _picture(image, largest)
+    raw = raw and raw.with_suffix(".npz")
+    network = load_network(keras_file(find_model(model)))
+    targets = [output, *([chart] if squeezes(network) else []), *([raw] if raw else [])]
+    for target in targets:
+        if target.exists() and not overwrite:
+            raise InputError(f"{target} is there already: --overwrite replaces it")
+        make_folder(target.parent)
+    blurred, size = _picture(image, largest)
     truth = _picture(sharp, largest)[0] if sharp else None
     if truth is not None and truth.shape != blurred.shape:
         raise InputError(f"{image} and {sharp} differ in size")
     score = score or ("error" if sharp else "correction")
-    scaled = tuple(round(number * factor) for number in box) if box else None
+    reduced = box and _reduced_box(box, size, blurred.shape[:2])
     try:
-        found = heatmaps(network, blurred, score, truth, scaled)
+        found = heatmaps(network, blurred, score, truth, reduced)
     except ValueError as error:
         raise InputError(str(error)) from error
     where = "whole picture" if box is None else f"box {box[2]}x{box[3]} at {box[0]},{box[1]}"
     title = f"{network.name}: Grad-CAM of {SCORES[score]} ({where}), here {found.score:.4f}"
-    for target in (output, chart):
-        make_folder(target.parent)
     _save(sheet(blurred, found, title), output)
     yield f"Heat maps  {output}"
-    if factor < 1:
+    if size != blurred.shape[:2]:
         yield f"           of the picture reduced to {blurred.shape[1]}x{blurred.shape[0]} (--largest)"
     levels = gates(network, blurred)
     if levels:
-        _refuse_to_replace([chart], overwrite)
         _save(gate_chart(levels, f"{network.name}: squeeze-and-excitation on {image.name}"), chart)
         yield f"Gates      {chart}"
     if raw:
-        make_folder(raw.parent)
-        with write_by_rename(raw.with_suffix(".npz")) as partial:
+        with write_by_rename(raw) as partial:
             np.savez_compressed(partial, **found.maps, restored=found.restored)
-        yield f"Arrays     {raw.with_suffix('.npz')}"
+        yield f"Arrays     {raw}"
 
 
 def explain_cost(variant, size, layers, output, overwrite):
@@ -89,7 +87,9 @@ def explain_cost(variant, size, layers, output, overwrite):
         counted, ours = flops.count(network, *size), cost.total(costs).flops
         yield cost.table(rows)
         yield f"\nkeras-flops counts {counted / 1e9:.3f} GFLOPs, {ours / counted - 1:+.2%} here: with resizing."
-        yield f"An output pixel depends on at most {receptive_radius()} pixels around it."
+        radius = receptive_radius(scale_of(network))
+        beyond = ", and through squeeze-and-excitation on means over the picture" if squeezes(network) else ""
+        yield f"An output pixel depends on at most {radius} pixels around it{beyond}."
         costs, figure = rows, cost.layer_chart(rows, f"{variant}, {shown}")
     if output:
         make_folder(output)
@@ -99,13 +99,28 @@ def explain_cost(variant, size, layers, output, overwrite):
 
 
 def _picture(path, largest):
-    """A picture as float32 in 0..1, reduced where its longer side is above `largest`, and by how much."""
+    """A picture as float32 in 0..1, reduced where its longer side is above `largest`, and its size before."""
     pixels = to_8_bit(read_photo(path).pixels)
-    factor = min(1.0, largest / max(pixels.shape))
+    height, width = pixels.shape[:2]
+    factor = min(1.0, largest / max(height, width))
     if factor < 1:
-        size = tuple(max(1, round(side * factor)) for side in pixels.shape[1::-1])
+        size = max(1, round(width * factor)), max(1, round(height * factor))
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
-    return pixels.astype(np.float32) / 255, factor
+    return pixels.astype(np.float32) / 255, (height, width)
+
+
+def _reduced_box(box, size, reduced_size):
+    """Where a box of a picture is in the reduced picture; at least a pixel of it."""
+    if box[2] < 1 or box[3] < 1 or box[0] + box[2] > size[1] or box[1] + box[3] > size[0]:
+        raise InputError(f"box must lie inside the picture of {size[1]}x{size[0]}. Received: box={box!r}")
+
+    def reduce(start, extent, full, reduced):
+        first = min(round(start * reduced / full), reduced - 1)
+        return first, max(1, min(round(extent * reduced / full), reduced - first))
+
+    left, across = reduce(box[0], box[2], size[1], reduced_size[1])
+    top, down = reduce(box[1], box[3], size[0], reduced_size[0])
+    return left, top, across, down
 
 
 def _refuse_to_replace(paths, overwrite):

@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from unet_deblur_tf import serving, warmup
+from unet_deblur_tf import serving, shipped, warmup
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder
-from unet_deblur_tf.restoration import find_model, keras_file, load_network
+from unet_deblur_tf.restoration import MODELS, find_model, keras_file, load_network
 from unet_deblur_tf.runtimes import export_litert, export_onnx
 from unet_deblur_tf.server_configs import write_configs
 
@@ -54,12 +54,7 @@ def export_network(
         raise InputError("--format litert needs --size, such as 1280x720, the only one that it will take")
     path = find_model(model)
     source = keras_file(path)
-    if not source.exists():
-        raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
-    # A version has its network in its assets.extra/, below the model's folder.
-    home = path.resolve().parent
-    if home.name == "assets.extra":
-        home = home.parent.parent
+    home = _home(path.resolve())
     if format == "savedmodel":
         base = Path(output) if output else home
         folder = _export_version(path, source, base, pooling, precision, max_pixels, warmup_sizes)
@@ -82,6 +77,14 @@ def export_network(
     else:
         export_litert(network, target, *size)
     return [f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
+
+
+def _home(path):
+    """The folder that a network's exports go to by default."""
+    if path.parent == shipped.FOLDER:
+        return MODELS / path.stem  # not into the package
+    # A version has its network in its assets.extra/, below the model's folder.
+    return path.parent.parent.parent if path.parent.name == "assets.extra" else path.parent
 
 
 def _export_version(path, source, base, pooling, precision, max_pixels, sizes):

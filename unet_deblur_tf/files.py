@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.errors import InputError, first_line
 
 
 def make_folder(path):
@@ -27,14 +27,18 @@ def make_folder(path):
 
 
 def remove_stale(folder, pattern):
-    """Removes temporary folders that a killed process left behind: those that nobody has written to for a day."""
+    """Removes temporary files and folders that a killed process left behind: what nobody has written to for a day."""
     for path in Path(folder).glob(pattern):
         try:
             newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
         except OSError:
             continue  # it is being removed by whoever made it
-        if time.time() - newest > 24 * 3600:
+        if time.time() - newest <= 24 * 3600:
+            continue
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -73,7 +77,7 @@ def writing_explained(folder, advice):
         if full in str(error):
             reason = full
         elif isinstance(error, OSError):
-            reason = error.strerror or str(error).splitlines()[0]
+            reason = error.strerror or first_line(error)
         else:
             raise
         raise InputError(f"Cannot write to {folder}: {reason}. {advice()}") from error

@@ -21,7 +21,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from unet_deblur_tf import shipped
-from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.inference import for_inference
 from unet_deblur_tf.layers import CELL, window_means
 from unet_deblur_tf.memory import free_memory, restoring_bytes_per_pixel
@@ -103,12 +103,12 @@ def load_network(path, pooling="auto", precision=None):
         InputError: if the file cannot be loaded or is not as it was shipped, or pooling or precision cannot be had
             from it.
     """
-    file = keras_file(path)
+    file = _keras_file(path)
     shipped.check(file)
     try:
         network = keras.saving.load_model(file, compile=False) if file.exists() else _SavedModel(path)
     except Exception as error:  # a damaged file can fail in any way
-        raise InputError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path} cannot be loaded as a model: {first_line(error)}") from error
     for flag, value, usual in (("pooling", pooling, "auto"), ("precision", precision, None)):
         if isinstance(network, _SavedModel) and value != usual:
             raise InputError(f"{path} has its {flag} built in: --{flag} {value} needs the model.keras it came from")
@@ -122,7 +122,17 @@ def load_network(path, pooling="auto", precision=None):
 
 
 def keras_file(path):
-    """The `.keras` file of what `find_model` found; for a foreign SavedModel it does not exist."""
+    """The `.keras` file of what `find_model` found.
+
+    Raises:
+        InputError: for a foreign SavedModel, which has none.
+    """
+    if not _keras_file(path).exists():
+        raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
+    return _keras_file(path)
+
+
+def _keras_file(path):
     return path if path.suffix == ".keras" else path / "assets.extra/model.keras"
 
 

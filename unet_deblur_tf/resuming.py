@@ -8,10 +8,13 @@ In the run's work folder:
     best.keras             the network of the best epoch so far, likewise
     history.csv            a row per epoch
 
+Beside it, `.training.lock` keeps a second run away while one is there.
+
 Not in HDF5, whose library brings the process down where the disk is full (h5py 3.14). The stream of
 training windows is a function of the batch number, so nothing of it has to be kept.
 """
 
+import contextlib
 import csv
 import json
 import math
@@ -20,6 +23,7 @@ import shutil
 import signal
 import threading
 
+import filelock
 import keras
 import numpy as np
 
@@ -27,6 +31,31 @@ from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.files import make_folder, write_by_rename
 
 STATE = "epoch-{:04d}.npz"
+
+
+@contextlib.contextmanager
+def alone(base):
+    """Within the block no other run on this machine, or on any that shares the folder, trains there.
+
+    Args:
+        base: `Path` of a folder, which is made if there is none.
+
+    Raises:
+        InputError: if another run is there, or the folder cannot be written to.
+    """
+    make_folder(base)
+    lock = filelock.FileLock(base / ".training.lock")
+    try:
+        # The system frees it, too, whichever way the process ends.
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(f"Another run is training in {base}: wait for it, or give another --output") from None
+    except (NotImplementedError, OSError):
+        pass  # some network file systems have no locks
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def prepare(work, settings, fresh):

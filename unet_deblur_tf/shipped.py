@@ -34,14 +34,20 @@ def find(name=None, folder=FOLDER):
     return entry and Path(folder) / entry["file"]
 
 
-def check(path):
-    """Makes sure that a file that stands in a manifest beside it is as it was shipped; passes any other file.
+def check(path, folder=FOLDER):
+    """Makes sure that a file that came with the package is as it was shipped; passes any other file.
+
+    Args:
+        path: of any file.
+        folder: `Path` of what came with the package.
 
     Raises:
         InputError: if it is missing or differs.
     """
-    path = Path(path)
-    for entry in manifest(path.parent)["networks"].values():
+    path, folder = Path(path), Path(folder)
+    if path.parent.resolve() != folder.resolve():
+        return
+    for entry in manifest(folder)["networks"].values():
         if entry["file"] != path.name:
             continue
         if not path.exists():

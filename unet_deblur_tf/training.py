@@ -12,6 +12,7 @@ What a run leaves behind, below `<output>/<variant>/`:
     .training/        while it runs: what an interrupted run goes on from
 """
 
+import contextlib
 import csv
 import dataclasses
 import importlib.metadata
@@ -32,7 +33,7 @@ from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
 from unet_deblur_tf.data.sources import load_pairs
 from unet_deblur_tf.data.store import POOL, InMemory, choose_cache, open_store
 from unet_deblur_tf.errors import InputError, Stopped
-from unet_deblur_tf.files import make_folder, write_by_rename, writing_explained
+from unet_deblur_tf.files import write_by_rename, writing_explained
 from unet_deblur_tf.losses import mixture
 from unet_deblur_tf.models import build, pool_within, squeezes
 from unet_deblur_tf.optimizers import ConvolutionMuon
@@ -91,26 +92,27 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
         (None, None) on machines beside the chief, which write nothing.
 
     Raises:
-        InputError: if data or output cannot be used, an interrupted run had other
+        InputError: if data or output cannot be used, another run uses the output, an interrupted run had other
             settings, or the loss was not finite before the first epoch was over.
         Stopped: at the end of a step, after Ctrl-C or SIGTERM.
         distribution.WorkerLost: if another machine is gone; called again, it goes on.
     """
+    settings = Settings(**settings)
+    base = Path(output) / settings.variant
     try:
-        return _train(Path(output), cache_dir, data_dir, cache, pooling, fresh, Settings(**settings))
+        with resuming.alone(base) if distribution.is_chief() else contextlib.nullcontext():
+            return _train(base, cache_dir, data_dir, cache, pooling, fresh, settings)
     except distribution.LOST as error:
         if distribution.cluster() is None:
             raise
         raise distribution.WorkerLost(type(error).__name__) from error
 
 
-def _train(output, cache_dir, data_dir, cache, pooling, fresh, settings):
+def _train(base, cache_dir, data_dir, cache, pooling, fresh, settings):
     strategy = distribution.strategy()  # before anything else that TensorFlow does
+    fresh = fresh and not distribution.started_again()
     chief, devices = distribution.is_chief(), strategy.num_replicas_in_sync
-    base = output / settings.variant
     work = base / ".training"
-    if chief:
-        make_folder(base)
     if settings.batch_size % devices:
         raise InputError(f"--batch-size {settings.batch_size} cannot be divided over {devices} devices")
     pairs = {
@@ -121,9 +123,10 @@ def _train(output, cache_dir, data_dir, cache, pooling, fresh, settings):
     reason = "as asked for"
     if cache == "auto":
         cache, reason = choose_cache(pairs["train"], cache_dir)
-    if settings.crops_per_picture is None and not fresh:
-        # What fits in memory may have changed since an interrupted run; how it goes on may not.
-        recorded = resuming.recorded_settings(work).get("crops_per_picture")
+    # What fits in memory may have changed since an interrupted run; how it goes on may not.
+    recorded = 0 if fresh else resuming.recorded_settings(work).get("crops_per_picture") or 0
+    recorded = distribution.from_chief(strategy, recorded)
+    if settings.crops_per_picture is None and recorded:
         settings = dataclasses.replace(settings, crops_per_picture=recorded)
     settings = resolve(settings, pairs["train"], cache)
     check_pairs(pairs["train"], smallest=settings.crop, reason="by --crop")
@@ -167,7 +170,8 @@ def _train(output, cache_dir, data_dir, cache, pooling, fresh, settings):
 
     def advice():
         done = resuming.completed_epochs(work)
-        return f"The same command goes on after epoch {done} of {settings.epochs}"
+        command = "The same command without --fresh" if fresh else "The same command"
+        return f"{command} goes on after epoch {done} of {settings.epochs}"
 
     stop = resuming.StopAtStep()
     with writing_explained(base, advice):
@@ -184,6 +188,9 @@ def _train(output, cache_dir, data_dir, cache, pooling, fresh, settings):
                 shuffle=False,
                 verbose="auto" if chief else 0,
             )
+        except tf.errors.ResourceExhaustedError as error:
+            size = f"{settings.batch_size} windows of {settings.crop}x{settings.crop}"
+            raise InputError(f"{size} do not fit in memory: try a smaller --batch-size or --crop") from error
         except tf.errors.OpError as error:
             # A picture that could not be read surfaces here as an error of the pipeline.
             raise (store.error or validation.error or error) from None
@@ -259,16 +266,24 @@ def take_weights(model, path):
         InputError: if what is there is not a network of the same layers and shapes.
     """
     source = load_network(find_model(path))
-    ours, theirs = ({layer.name: layer.get_weights() for layer in network.layers} for network in (model, source))
-    if {name: [weight.shape for weight in weights] for name, weights in ours.items() if weights} != {
-        name: [weight.shape for weight in weights] for name, weights in theirs.items() if weights
-    }:
+
+    def architecture(network):
+        return {
+            layer.name: (
+                # Keras' own in networks of before there was ours; they hold the same.
+                "norm" if isinstance(layer, keras.layers.BatchNormalization) else type(layer).__name__,
+                [weight.shape for weight in layer.get_weights()],
+            )
+            for layer in network.layers
+        }
+
+    if architecture(model) != architecture(source):
         raise InputError(
             f"--start-from {path} is a {source.name or 'SavedModel'} with other layers than this {model.name}: "
-            "--variant and --norm must be those that it was trained with"
+            "--variant, --norm, --head and --activation must be those that it was trained with"
         )
     for layer in model.layers:
-        layer.set_weights(theirs[layer.name])
+        layer.set_weights(source.get_layer(layer.name).get_weights())
 
 
 def callbacks(settings, network, base, work, epochs_done, validation):

@@ -5,6 +5,7 @@ do, GoPro's official layout ({train,test}/SEQUENCE/{blur,sharp}/FRAME.png) and a
 {blur,sharp}/ among them; a first level named train, val or test gives the split.
 """
 
+import collections
 import contextlib
 import hashlib
 import io
@@ -162,12 +163,14 @@ def hold_out(items, group, share=HELD_OUT):
     Returns:
         (kept, held out), two lists in the order given; nothing is held out of a single group.
     """
-    names = sorted({group(item) for item in items}, key=lambda name: hashlib.sha256(name.encode()).digest())
-    held, wanted = set(), max(1, round(share * len(items)))
+    sizes = collections.Counter(map(group, items))
+    names = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
+    held, missing = set(), max(1, round(share * len(items)))
     for name in names[:-1]:
-        if sum(group(item) in held for item in items) >= wanted:
+        if missing <= 0:
             break
         held.add(name)
+        missing -= sizes[name]
     return [item for item in items if group(item) not in held], [item for item in items if group(item) in held]
 
 

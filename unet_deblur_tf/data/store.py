@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from unet_deblur_tf.data.pairs import picture_size, read_picture, spread
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.files import make_folder, write_by_rename
+from unet_deblur_tf.files import make_folder, remove_stale, write_by_rename
 from unet_deblur_tf.memory import free_disk, free_memory
 
 CACHES = ("memory", "disk", "none")
@@ -119,6 +119,7 @@ class OnDisk(PictureStore):
 
     def _write(self):
         make_folder(self.path.parent)
+        remove_stale(self.path.parent, ".decoded-*.partial-*")
         decoded = self._decode_ahead(os.cpu_count())
         try:
             with write_by_rename(self.path) as partial, open(partial, "wb") as file:

@@ -17,7 +17,7 @@ from unet_deblur_tf.data.generated import default_cache
 from unet_deblur_tf.data.gopro.gopro_dataset_builder import Builder
 from unet_deblur_tf.data.gopro.source import find_source, what_is_missing, where_to_get_it
 from unet_deblur_tf.data.pairs import Pair, StoredPicture
-from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.files import make_folder, write_by_rename
 
 RECORD_HEAD, RECORD_TAIL = 12, 4  # bytes of length and checksums around a record of a TFRecord file
@@ -49,6 +49,7 @@ def load_gopro(blur="blur", data_dir=None, cache_dir=None):
         builder = Builder(config=blur, data_dir=data_dir)
         if not builder.is_prepared():
             _prepare(builder, Path(data_dir) if data_dir else Path(builder.data_dir).parents[2])
+            builder = Builder(config=blur, data_dir=data_dir)  # which reads what is there now
     except OSError as error:
         raise InputError(f"GoPro cannot be prepared: {error}") from error
     finally:
@@ -58,8 +59,9 @@ def load_gopro(blur="blur", data_dir=None, cache_dir=None):
     try:
         return {split: _pairs(builder, split, cache_dir) for split in builder.info.splits}
     except (OSError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{builder.data_dir} is damaged ({reason}): delete it to prepare it anew") from error
+        raise InputError(
+            f"{builder.data_dir} is damaged ({first_line(error)}): delete it to prepare it anew"
+        ) from error
 
 
 def _prepare(builder, root):
@@ -69,7 +71,12 @@ def _prepare(builder, root):
             raise InputError(f"GoPro is not there yet. {where_to_get_it(root, manual)}")
         manual = root
     make_folder(root)
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual))
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual))
+    except OSError:
+        # Another process, such as another worker of the same training, may have been faster.
+        if not builder.is_prepared():
+            raise
 
 
 def _pairs(builder, split, cache_dir):

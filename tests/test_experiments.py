@@ -1,0 +1,47 @@
+"""What the experiments are made of, as far as it can be told without training."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+from unet_deblur_tf.errors import InputError
+
+sys.path.append(str(Path(__file__).parents[1] / "experiments"))
+import gather
+
+NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
+
+
+@pytest.fixture
+def arguments(tmp_path, make_pairs, save_picture, picture, monkeypatch):
+    monkeypatch.setitem(gather.SETS, "few", (("quick", True, 0, 2),))
+    for number in range(10):
+        save_picture(tmp_path / f"photos/train/{number}.png", picture)
+    save_picture(tmp_path / "photos/test/held.png", picture)
+    pairs = [make_pairs(*NAMES)]
+    return argparse.Namespace(
+        output=tmp_path / "mixture", set="few", photos=tmp_path / "photos", pairs=pairs, video=[], repeat=2
+    )
+
+
+def test_nothing_to_test_with_gets_into_training(arguments, monkeypatch):
+    used = []
+    monkeypatch.setattr(gather, "make_split", lambda *given: used.extend(given[2]) or arguments.photos)
+    gather.main(arguments)
+    assert {path.stem for path in used} == {str(number) for number in range(10)}
+    train = arguments.output / "train"
+    assert {path.name for path in train.iterdir()} == {"quick_photos_0", "pairs0_a_0", "pairs0_a_1"}
+    for turn in range(2):
+        assert {path.name for path in (train / f"pairs0_a_{turn}/blur").iterdir()} == {"0.png", "1.png"}
+    with pytest.raises(InputError, match="is there already"):
+        gather.main(arguments)
+
+
+def test_pairs_to_test_with_alone_are_refused(arguments, make_pairs, monkeypatch):
+    monkeypatch.setattr(gather, "make_split", lambda *_: arguments.photos)
+    arguments.pairs = [make_pairs(NAMES[-1], root="others")]
+    with pytest.raises(InputError, match="others has no pairs to train on; it has test"):
+        gather.main(arguments)
+    assert not arguments.output.exists()

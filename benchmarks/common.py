@@ -1,4 +1,4 @@
-"""What `inference.py` and `training.py` share: flags, jobs in their own processes, clocks, and what the machine is."""
+"""What the benchmarks share: flags, jobs in their own processes, clocks, memory, reports, and what the machine is."""
 
 import argparse
 import importlib.metadata
@@ -9,10 +9,14 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+from tqdm import tqdm
+
 from unet_deblur_tf import cli
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.variants import VARIANTS
 
 WARM_UP = 2
@@ -110,14 +114,23 @@ def timed(function, repeat):
     return seconds[WARM_UP:], result
 
 
-def peak_memory():
-    """Bytes that this process has held at most; Linux alone knows."""
+def peak_memory(process="self"):
+    """Bytes that a process has held at most; Linux alone knows."""
     # `ru_maxrss` would include what the process that it was forked from held.
-    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(peak.split()[1]) * 1024
+    return _memory("VmHWM", process)
 
 
-class JobFailed(Exception):
+def memory_now():
+    """Bytes that this process holds."""
+    return _memory("VmRSS", "self")
+
+
+def _memory(key, process):
+    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith(f"{key}:"))
+    return int(line.split()[1]) * 1024
+
+
+class JobFailed(InputError):
     """A process ended badly; the message is the last line it wrote."""
 
 
@@ -178,3 +191,49 @@ def describe(about, peaks):
         + ", ".join(f"{gflops:.0f} GFLOP/s in {precision}" for precision, gflops in peaks.items())
         + "."
     )
+
+
+def report(script, arguments, names, heading, flags, figures, table):
+    """Runs a script's rows for all variants, prints a table of each, and writes them where `--output` says.
+
+    Args:
+        script: path, with the jobs "matmul_peaks" and "make_model".
+        arguments: the parsed flags of `add_arguments`.
+        names: of the rows.
+        heading: str, the first sentence of the report.
+        flags: further ones for "make_model".
+        figures: function of (variant, row's name, what "make_model" returned, peaks, the variant's folder, arguments)
+            to a dict.
+        table: function of (variant, what "make_model" returned, list of such dicts) to Markdown.
+
+    Returns:
+        (what `machine` found, all the dicts).
+    """
+    about, rows = machine(arguments.threads), []
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        tqdm(total=len(arguments.variants) * len(names), unit="row") as progress,
+    ):
+        progress.set_description("matrix product")
+        peaks = do(script, "matmul_peaks", temporary, arguments, None)
+        parts = [f"{heading}\n\n{describe(about, peaks)}"]
+        progress.write(parts[0])
+        for variant in arguments.variants:
+            progress.set_description(variant)
+            folder = Path(temporary) / variant
+            folder.mkdir()
+            made, own = do(script, "make_model", folder, arguments, variant, *flags), []
+            for name in names:
+                progress.set_description(f"{variant}, {name}")
+                own.append(figures(variant, name, made, peaks, folder, arguments))
+                progress.update()
+            rows += own
+            parts.append(table(variant, made, own))
+            progress.write(f"\n{parts[-1]}")
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        name = Path(script).stem
+        record = {"heading": heading, "machine": about, "peaks": peaks, "rows": rows}
+        (arguments.output / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        (arguments.output / f"{name}.md").write_text("\n\n".join(parts) + "\n")
+    return about, rows

@@ -24,8 +24,6 @@ import argparse
 import functools
 import json
 import statistics
-import tempfile
-from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.figure
@@ -34,19 +32,17 @@ import numpy as np
 from common import (
     JobFailed,
     add_arguments,
-    describe,
     do,
     installed,
     keras_weights,
     load_keras,
     load_keras_in,
-    machine,
     matmul_peaks,
     peak_memory,
+    report,
     tensorflow,
     timed,
 )
-from tqdm import tqdm
 
 from unet_deblur_tf import cli
 
@@ -288,13 +284,6 @@ def row(variant, name, macs, peaks, folder, arguments):
     }
 
 
-def description(about, peaks, arguments):
-    """The head of the report."""
-    height, width = arguments.size
-    head = f"One {width}x{height} picture, median and minimum of {arguments.repeat} runs, {about['threads']} threads."
-    return f"{head}\n\n{describe(about, peaks)}"
-
-
 def table(variant, macs, rows):
     """A variant's rows in Markdown; times are compared with our SavedModel's of the same precision."""
     ours = {each["precision"]: each for each in rows if each["runtime"].startswith("SavedModel")}
@@ -349,34 +338,10 @@ def main(arguments):
         print(json.dumps(JOBS[arguments.job](arguments)))
         return
     names = [name for name in arguments.runtimes if installed(name, RUNTIMES[name].packages)]
-    about, rows = machine(arguments.threads), []
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        tqdm(total=len(arguments.variants) * len(names), unit="row") as progress,
-    ):
-        progress.set_description("matrix product")
-        peaks = do(__file__, "matmul_peaks", temporary, arguments, None)
-        report = [description(about, peaks, arguments)]
-        progress.write(report[0])
-        for variant in arguments.variants:
-            progress.set_description(variant)
-            folder = Path(temporary) / variant
-            folder.mkdir()
-            macs = do(__file__, "make_model", folder, arguments, variant, *size_flags(arguments))
-            own = []
-            for name in names:
-                progress.set_description(f"{variant}, {name}")
-                own.append(row(variant, name, macs, peaks, folder, arguments))
-                progress.update()
-            rows += own
-            report.append(table(variant, macs, own))
-            progress.write(f"\n{report[-1]}")
+    height, width = arguments.size
+    heading = f"One {width}x{height} picture, median and minimum of {arguments.repeat}, {arguments.threads} threads."
+    about, rows = report(__file__, arguments, names, heading, size_flags(arguments), row, table)
     if arguments.output:
-        height, width = arguments.size
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        record = {"machine": about, "size": [width, height], "repeat": arguments.repeat, "peaks": peaks, "rows": rows}
-        (arguments.output / "inference.json").write_text(json.dumps(record, indent=1) + "\n")
-        (arguments.output / "inference.md").write_text("\n\n".join(report) + "\n")
         title = f"One {width}x{height} picture, {about['threads']} threads of {about['cpu']}"
         chart(rows, title).savefig(arguments.output / "inference.png", dpi=120)
 

@@ -21,15 +21,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from common import in_own_process, peak_memory
 
 from unet_deblur_tf import cli
-from unet_deblur_tf.errors import InputError
 
 MODES = ("memory", "disk", "disk, cold", "none", "naive", "torch", "limit")
 LABELS = {"none": "none (12 crops a decode)", "naive": "naive tf.data", "torch": "PyTorch DataLoader, 2 workers"}
@@ -167,19 +165,15 @@ def limit_batches(pairs, arguments):
         yield waiting.pop(0).result()
 
 
-def peak_memory():
-    """Bytes, of this process and its children, as the kernel kept account."""
-
-    def of(process):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{process}/status").read_text().splitlines():
-                if line.startswith("VmHWM"):
-                    return int(line.split()[1]) * 1024
-        return 0
-
+def memory_of_all():
+    """Bytes that this process and its children have held at most."""
     import psutil
 
-    return of(os.getpid()) + sum(of(child.pid) for child in psutil.Process().children(recursive=True))
+    total = peak_memory()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(OSError):  # it has ended
+            total += peak_memory(child.pid)
+    return total
 
 
 def one_row(arguments):
@@ -206,18 +200,15 @@ def one_row(arguments):
     while (elapsed := time.perf_counter() - start) < arguments.seconds:
         next(batches)
         count += arguments.batch_size
-    print(json.dumps([count / elapsed, peak_memory()]), flush=True)
+    print(json.dumps([count / elapsed, memory_of_all()]), flush=True)
     os._exit(0)  # without waiting for workers
 
 
-def in_own_process(mode, arguments):
-    command = [sys.executable, __file__, "--one", mode, "--data", str(arguments.data)]
+def measure(mode, arguments):
+    flags = ["--one", mode, "--data", arguments.data]
     for name in ("crop", "batch_size", "seconds", "cache_dir", "times"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"{mode} failed: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        flags += [f"--{name.replace('_', '-')}", getattr(arguments, name)]
+    return in_own_process(__file__, *flags)
 
 
 def main(arguments):
@@ -231,7 +222,7 @@ def main(arguments):
     rows = {mode: [] for mode in arguments.modes}
     for _ in range(arguments.repeat):
         for mode, row in rows.items():
-            row.append(in_own_process(mode, arguments))
+            row.append(measure(mode, arguments))
     rates = {mode: statistics.median(rate for rate, _ in row) for mode, row in rows.items()}
     crop = arguments.crop
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {arguments.data}")

@@ -8,9 +8,8 @@ beyond what the process had after loading.
 
 import argparse
 import json
-import subprocess
-import sys
-from pathlib import Path
+
+from common import in_own_process, memory_now, peak_memory
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.memory import RESTORING_BYTES
@@ -26,12 +25,6 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def memory(key):
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) * 1024
-
-
 def peak(variant, precision, side):
     """Bytes that restoring one picture adds to what the process has."""
     import keras
@@ -44,10 +37,10 @@ def peak(variant, precision, side):
     variant, _, local = variant.partition(", ")
     restore = Restorer(pool_within(build(variant), 144 if local else None), tile=0)
     restore(np.zeros((64, 64, 3), np.uint8))
-    before = memory("VmRSS")
+    before = memory_now()
     for _ in range(2):
         restore(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
-    return memory("VmHWM") - before
+    return peak_memory() - before
 
 
 def main(arguments):
@@ -60,15 +53,7 @@ def main(arguments):
     for variant in arguments.variant:
         row = []
         for precision in PRECISIONS:
-            small, large = (
-                json.loads(
-                    subprocess.run(
-                        [sys.executable, __file__, "--one", f"{variant};{precision};{side}"],
-                        capture_output=True, text=True, check=True,
-                    ).stdout.splitlines()[-1]
-                )
-                for side in SIDES
-            )  # fmt: skip
+            small, large = (in_own_process(__file__, "--one", f"{variant};{precision};{side}") for side in SIDES)
             row.append((large - small) / (SIDES[1] ** 2 - SIDES[0] ** 2))
         print(f"{variant:20}" + "".join(f"{value:16.0f}" for value in row), flush=True)
 

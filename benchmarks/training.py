@@ -19,27 +19,23 @@ import argparse
 import functools
 import json
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from common import (
     JobFailed,
     add_arguments,
-    describe,
     do,
     installed,
     keras_weights,
     load_keras_in,
-    machine,
     matmul_peaks,
     peak_memory,
+    report,
     tensorflow,
     timed,
 )
-from tqdm import tqdm
 
 from unet_deblur_tf import cli
 
@@ -231,7 +227,7 @@ def figures(variant, name, made, peaks, folder, arguments):
     }
 
 
-def table(variant, rows):
+def table(variant, made, rows):
     """A variant's rows in Markdown; times are compared with our best."""
     ours = [each["seconds"] for each in rows if each["row"].startswith("Keras") and "seconds" in each]
     lines = [
@@ -257,41 +253,9 @@ def main(arguments):
         print(json.dumps(JOBS[arguments.job](arguments)))
         return
     names = [name for name in arguments.rows if installed(name, ROWS[name].packages)]
-    about, rows = machine(arguments.threads), []
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        tqdm(total=len(arguments.variants) * len(names), unit="row") as progress,
-    ):
-        progress.set_description("matrix product")
-        peaks = do(__file__, "matmul_peaks", temporary, arguments, None)
-        report = [
-            f"A training step, {arguments.batch_size} windows of {arguments.crop}x{arguments.crop}, "
-            f"median and minimum of {arguments.repeat}, {arguments.threads} threads.\n\n{describe(about, peaks)}"
-        ]
-        progress.write(report[0])
-        for variant in arguments.variants:
-            folder = Path(temporary) / variant
-            folder.mkdir()
-            made = do(__file__, "make_model", folder, arguments, variant, *window_flags(arguments))
-            own = []
-            for name in names:
-                progress.set_description(f"{variant}, {name}")
-                own.append(figures(variant, name, made, peaks, folder, arguments))
-                progress.update()
-            rows += own
-            report.append(table(variant, own))
-            progress.write(f"\n{report[-1]}")
-    if arguments.output:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        record = {
-            "machine": about,
-            "batch_size": arguments.batch_size,
-            "crop": arguments.crop,
-            "peaks": peaks,
-            "rows": rows,
-        }
-        (arguments.output / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-        (arguments.output / "training.md").write_text("\n\n".join(report) + "\n")
+    windows = f"{arguments.batch_size} windows of {arguments.crop}x{arguments.crop}"
+    heading = f"A step of {windows}, median and minimum of {arguments.repeat}, {arguments.threads} threads."
+    report(__file__, arguments, names, heading, window_flags(arguments), figures, table)
 
 
 if __name__ == "__main__":

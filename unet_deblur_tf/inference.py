@@ -1,6 +1,6 @@
 """The same network in a form that runs faster and in less memory, for restoring and serving.
 
-    fast = for_inference(network)              # equal to 1e-4, sharing weights
+    fast = for_inference(network)              # equal to 1e-5, sharing weights
 
 - Batch norm is folded into the convolution before it: two passes over memory less.
 - A convolution of levels that were upsampled is evaluated at their own, low resolution. Both

@@ -22,7 +22,7 @@ VARIANTS = {
     "concat_reduce": dict(skips="all", compress=True),
     # 8,424,707 parameters: attention, then compression.
     "concat_reduce_se": dict(skips="all", attention=True, compress=True),
-    # 1,057,212 parameters, 1.8 GMACs: our light one. It works at half the resolution, where a convolution costs a
+    # 1,058,572 parameters, 1.763 GMACs: our light one. It works at half the resolution, where a convolution costs a
     # quarter, is thin where the plain network has most of its parameters (down4, up1), and projects all levels.
     "lite": dict(skips="projected", scale=2, widths=(48, 64, 96, 96, 64)),
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unet_deblur_tf import inference
 from unet_deblur_tf.data.scenes import scene
 
 
@@ -19,6 +20,12 @@ def _same_start():
     keras.config.set_dtype_policy("float32")
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True)
+def _form_for_inference(monkeypatch):
+    """The networks of the tests are thin, and should meet with all that the wide ones do."""
+    monkeypatch.setattr(inference, "WORTHWHILE", 1)
 
 
 @pytest.fixture(scope="session")

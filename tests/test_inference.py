@@ -7,7 +7,7 @@ import tensorflow as tf
 from test_models import SMALL, random_picture, randomise
 
 from unet_deblur_tf import inference
-from unet_deblur_tf.inference import Convolution, LevelCompression, LevelConvolution, for_inference
+from unet_deblur_tf.inference import WORTHWHILE, Convolution, LevelCompression, LevelConvolution, for_inference
 from unet_deblur_tf.models import build, pool_within, unet
 from unet_deblur_tf.variants import VARIANTS
 
@@ -30,7 +30,9 @@ def test_equals_the_trained_form(variant, style):
     fast = for_inference(network)
     for size in ((1, 1), (16, 16), (33, 50), (64, 80)):
         image = random_picture(*size, batch=2)
-        np.testing.assert_allclose(fast(image), network(image), atol=1e-5, rtol=1e-5)
+        # Layer norm over four channels enlarges what rounding does where they are nearly equal.
+        tolerance = 1e-4 if style.get("norm") == "layer" else 1e-5
+        np.testing.assert_allclose(fast(image), network(image), atol=tolerance, rtol=1e-5)
     for weight, value in zip(network.weights, before):
         np.testing.assert_array_equal(weight, value)
     assert bool(norms(network)) == (style == {})
@@ -38,19 +40,29 @@ def test_equals_the_trained_form(variant, style):
     # Layer norm takes all levels together.
     compressing = VARIANTS[variant].get("compress") and style.get("norm") != "layer"
     assert layers(fast, LevelCompression) == [f"up{number}_reduce_conv1" for number in range(1, 5) if compressing]
-    wide = ["up3_conv1", "up4_conv1"] if variant in ("concat", "concat_se") else []
-    assert layers(fast, LevelConvolution) == wide
-    assert "up1_conv1" in layers(fast, Convolution)
+    joining = VARIANTS[variant]["skips"] != "projected"
+    assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, 5) if joining]
+    assert "up1_conv2" in layers(fast, Convolution)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_where_it_is_worthwhile(variant, monkeypatch):
+    monkeypatch.setattr(inference, "WORTHWHILE", WORTHWHILE)
+    stages = {"unet": 2, "concat": 4, "concat_se": 4, "concat_reduce": 2, "concat_reduce_se": 2, "lite": 0}[variant]
+    fast = for_inference(build(variant))
+    assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, stages + 1)]
 
 
 @pytest.mark.parametrize("variant", ["concat_se", "concat_reduce_se"])
 def test_local_pooling(variant):
-    """Its gates differ from place to place, so that levels have to be upsampled before they are scaled."""
+    """Its gates differ from place to place, so that levels have to be upsampled before; the stage below has none."""
     network = pool_within(randomise(build(variant, widths=SMALL)), 32)
     fast = for_inference(network)
     image = random_picture(70, 90)
     np.testing.assert_allclose(fast(image), network(image), atol=1e-5)
-    assert layers(fast, LevelConvolution) == []
+    for layer in fast.layers:
+        if type(layer) is LevelConvolution:
+            assert sorted(layer.factors, reverse=True)[:2] == [2, 1]
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

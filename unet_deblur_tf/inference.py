@@ -18,6 +18,7 @@ form needs TensorFlow.
 """
 
 import functools
+import math
 
 import keras
 import numpy as np
@@ -25,9 +26,9 @@ import tensorflow as tf
 
 from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, double_size
 
-# Where upsampled features have fewer than this many times the convolution's own channels, nine
-# small tensors to upsample cost more than they save. Measured: README, "Speed".
-WORTHWHILE = 4
+# Where fewer upsampled channels than this are joined, upsampling and shifting what nine taps give costs more than it
+# saves: measured at 1280x720 on a CPU, README, "Speed".
+WORTHWHILE = 100
 
 # So many channels of a level are upsampled at once before an activation: more take more memory, fewer take time.
 WIDEST = 64
@@ -144,7 +145,7 @@ class _Convolved(_Note):
                 return LevelCompression(kernel, bias, factors, channels, *own, given.activation, **style)(features)
             coarse = sum(count for count, factor in zip(channels, factors) if factor > 1)
             plain = given.activation is None and np.all(given.scale == 1) and np.all(given.shift == 0)
-            if plain and layer.kernel_size == (3, 3) and coarse >= WORTHWHILE * layer.filters:
+            if plain and layer.kernel_size == (3, 3) and coarse >= WORTHWHILE:
                 return LevelConvolution(kernel, bias, factors, channels, **style)(features)
         return Convolution(kernel, bias, **style)(_tensor(given))
 
@@ -193,14 +194,16 @@ class LevelConvolution(Convolution):
 
         super().__init__(joined(1), bias, **kwargs)
         self.factors = factors
-        # By factor and column tap dx: 1x1 kernels to the three row taps side by side.
+        self.group = math.gcd(len(bias), GROUP)
+
+        def row_taps(factor, dx):
+            """A 1x1 kernel to the three row taps, see `_side_by_side`."""
+            taps = joined(factor)[:, dx]
+            taps = taps.reshape(3, taps.shape[1], -1, self.group)
+            return taps.transpose(1, 2, 0, 3).reshape(1, 1, taps.shape[1], -1)
+
         self.taps = {
-            factor: [
-                self._constant(
-                    np.concatenate(joined(factor)[:, dx], axis=-1)[np.newaxis, np.newaxis], f"taps{factor}_{dx}"
-                )
-                for dx in range(3)
-            ]
+            factor: [self._constant(row_taps(factor, dx), f"taps{factor}_{dx}") for dx in range(3)]
             for factor in sorted({*factors} - {1}, reverse=True)
         }
 
@@ -215,15 +218,15 @@ class LevelConvolution(Convolution):
         rows, done = [], []
         for dx in range(3):
             with tf.control_dependencies(done):
-                done = [_spread(self._row_taps(features, dx), axis=1)]
-            rows.append(tf.split(done[0], 2, -1))
-        halves = [_spread(tf.concat(taps, -1), axis=2) for taps in zip(*rows)]
-        with tf.control_dependencies(halves):
+                done = _spread(self._row_taps(features, dx), self.group, axis=1)
+            rows.append(done)
+        places = [tf.stack(_spread(_side_by_side(taps, self.group), self.group, axis=2), 3) for taps in zip(*rows)]
+        with tf.control_dependencies(places):
             output = super().call(fine)
-        return output + tf.reshape(tf.stack(halves, 2), tf.shape(output))
+        return output + tf.reshape(tf.stack(places, 2), tf.shape(output))
 
     def _row_taps(self, features, dx):
-        """At half the output's resolution: of one column tap, what the three row taps give, side by side."""
+        """At half the output's resolution: of one column tap, what the three row taps give, see `_side_by_side`."""
         taps, factor = None, max(features)
         while True:
             if factor in features:
@@ -291,6 +294,9 @@ class LevelCompression(Convolution):
         return (batch, height and height * factor, width and width * factor, self.bias.shape[0])
 
 
+# So many channels are upsampled and shifted by one convolution: fewer waste less on zeros, more suit the processor.
+GROUP = 16
+
 # Upsampling by two, shifted by a tap: new place 2 i + phase takes these shares of the old places i - 1, i, i + 1.
 SHARES = np.array(
     [  # tap -1           tap 0              tap 1
@@ -304,31 +310,41 @@ BEFORE = np.array([[1, -4, 0], [0, 1, 0], [0, 0, 0]])
 AFTER = np.array([[0, 0, 0], [0, 1, 0], [0, -4, 1]])
 
 
-def _spread(taps, axis):
+def _side_by_side(taps, group):
+    """Of three tensors of taps one that is three times as deep: of each group of channels in turn, the three taps."""
+    size = tf.unstack(tf.shape(taps[0])[:3])
+    filters = taps[0].shape[-1]
+    grouped = [tf.reshape(tap, [*size, filters // group, group]) for tap in taps]
+    return tf.reshape(tf.stack(grouped, 4), [*size, 3 * filters])
+
+
+def _spread(taps, group, axis):
     """Upsamples three taps by two along an axis, shifts each to its place, and adds them up.
 
+    As a dense convolution of few channels, which runs at the processor's full speed: each group of channels has nothing
+    to do with the others, so it stands beside them as further columns, and one matrix does for all.
+
     Args:
-        taps: `(batch, height, width, 3 * filters)`.
-        axis: 1 for rows, the first step; 2 for columns, the second.
+        taps: `(batch, height, width, 3 * filters)`, as `_side_by_side` has them.
+        group: int, channels of a group.
+        axis: 1 for rows, 2 for columns.
 
     Returns:
-        `(batch, height, width, 2 * filters)`, the new places side by side in the order that
-        `tf.nn.depth_to_space` takes after the second step.
+        Two tensors `(batch, height, width, filters)`: the even and the odd new places along the axis.
     """
-    channels = taps.shape[-1]
-    filters = channels // 3
+    batch, height, width = tf.unstack(tf.shape(taps)[:3])
+    filters = taps.shape[-1] // 3
+    groups = filters // group
+    taps = tf.reshape(taps, [batch, height, width * groups, 3 * group])
+    eye = np.eye(group)
 
-    def constant(*matrices):
-        return tf.constant(np.stack(matrices)[np.newaxis], taps.dtype)
+    def convolve(part, matrices):
+        kernel = tf.constant(np.stack([np.kron(matrix, eye) for matrix in matrices]), taps.dtype)
+        if axis == 1:
+            return tf.nn.conv2d(part, kernel[:, tf.newaxis], 1, "VALID")
+        return tf.nn.conv2d(part, kernel[tf.newaxis], 1, "VALID", dilations=(1, groups))
 
-    def place(start, stop):
-        return taps[:, start:stop] if axis == 1 else taps[:, :, start:stop]
-
-    eye = np.eye(filters)
-    before = tf.nn.conv2d(place(None, 1), constant(np.kron(BEFORE, eye)), 1, "VALID")
-    after = tf.nn.conv2d(place(-1, None), constant(np.kron(AFTER, eye)), 1, "VALID")
-    padded = tf.concat([before, taps, after], axis)
-    matrices = [np.kron(SHARES[:, :, old].T, eye) for old in range(3)]
-    if axis == 1:
-        return tf.nn.conv2d(padded, tf.transpose(constant(*matrices), [1, 0, 2, 3]), 1, "VALID")
-    return tf.nn.conv2d(padded, constant(*matrices), 1, "VALID")
+    first, last = (taps[:, :1], taps[:, -1:]) if axis == 1 else (taps[:, :, :groups], taps[:, :, -groups:])
+    padded = tf.concat([convolve(first, [BEFORE]), taps, convolve(last, [AFTER])], axis)
+    shape = [batch, height, width, filters]
+    return [tf.reshape(convolve(padded, shares.T[..., np.newaxis]), shape) for shares in SHARES]

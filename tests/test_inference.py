@@ -108,7 +108,7 @@ def test_level_convolution(factors, size):
     np.testing.assert_allclose(LevelConvolution(kernel, bias, factors, channels)(features), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("widest", [2, 64])
+@pytest.mark.parametrize("widest", [2, 128])
 @pytest.mark.parametrize("factors", [(1,), (1, 2), (2, 1, 4), (8, 8), (4, 2, 1, 2, 8)])
 def test_level_compression(factors, widest, monkeypatch):
     """Next to what it stands for: upsample, join, scale and shift, activate, convolve."""

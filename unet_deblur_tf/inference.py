@@ -31,7 +31,7 @@ from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, double_size
 WORTHWHILE = 100
 
 # So many channels of a level are upsampled at once before an activation: more take more memory, fewer take time.
-WIDEST = 64
+WIDEST = 128
 
 
 def for_inference(network):

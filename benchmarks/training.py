@@ -11,7 +11,8 @@ The share of the peak is that of a matrix product in TensorFlow, 4096x4096, in t
 three times the FLOPs of the network's convolutions, as `explain.py cost` counts them: forward, and backward to
 inputs and to kernels. Say whether other jobs ran beside it.
 
-    Keras       as `train.py` compiles it, without its metrics; bfloat16: the policy mixed_bfloat16; XLA: jit_compile
+    Keras       as `train.py` compiles it, without its metrics; bfloat16: the policy mixed_bfloat16; XLA: jit_compile;
+                as built: without what `levels.py` does
     PyTorch     benchmarks/torch_networks.py, channels last; bfloat16: autocast; compiled: torch.compile
 """
 
@@ -70,11 +71,13 @@ class Row(NamedTuple):
     packages: tuple = ()
 
 
-def start_keras(folder, precision, arguments, xla=False):
+def start_keras(folder, precision, arguments, xla=False, as_built=False):
     tf = tensorflow(arguments.threads)
     network = load_keras_in(precision, folder / "model.keras")
 
-    from unet_deblur_tf import losses, recipes, training
+    from unet_deblur_tf import levels, losses, recipes, training
+
+    network = network if as_built else levels.for_training(network)
 
     settings = argparse.Namespace(
         learning_rate=RATE, schedule="constant", optimizer="adamw", loss="ssim+l1", epochs=1, steps_per_epoch=1
@@ -148,6 +151,7 @@ ROWS = {
     "Keras float32, XLA": Row("float32", functools.partial(start_keras, xla=True)),
     "Keras bfloat16": Row("bfloat16", start_keras),
     "Keras bfloat16, XLA": Row("bfloat16", functools.partial(start_keras, xla=True)),
+    "Keras bfloat16, as built": Row("bfloat16", functools.partial(start_keras, as_built=True)),
     "PyTorch float32": Row("float32", start_torch, ("torch",)),
     "PyTorch float32, compiled": Row("float32", functools.partial(start_torch, compiled=True), ("torch",)),
     "PyTorch bfloat16": Row("bfloat16", start_torch, ("torch",)),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet_deblur_tf import inference
+from unet_deblur_tf import levels
 from unet_deblur_tf.data.scenes import scene
 
 
@@ -23,9 +23,9 @@ def _same_start():
 
 
 @pytest.fixture(autouse=True)
-def _form_for_inference(monkeypatch):
+def _faster_forms(monkeypatch):
     """The networks of the tests are thin, and should meet with all that the wide ones do."""
-    monkeypatch.setattr(inference, "WORTHWHILE", 1)
+    monkeypatch.setattr(levels, "WORTHWHILE", 1)
 
 
 @pytest.fixture(scope="session")

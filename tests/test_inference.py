@@ -1,4 +1,4 @@
-"""The form for inference computes what the trained form does."""
+"""The forms for inference and for training compute what the network as built does."""
 
 import keras
 import numpy as np
@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf import inference
-from unet_deblur_tf.inference import WORTHWHILE, Convolution, LevelCompression, LevelConvolution, for_inference
+from unet_deblur_tf import inference, levels
+from unet_deblur_tf.inference import Convolution, LevelCompression, for_inference
+from unet_deblur_tf.levels import WORTHWHILE, LevelConvolution, for_training
 from unet_deblur_tf.models import build, pool_within, unet
 from unet_deblur_tf.variants import VARIANTS
 
@@ -45,9 +46,32 @@ def test_equals_the_trained_form(variant, style):
     assert "up1_conv2" in layers(fast, Convolution)
 
 
+@pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_form_for_training_has_the_same_gradients(variant, style):
+    network = randomise(build(variant, **style, widths=SMALL))
+    fast = for_training(network)
+    joining = VARIANTS[variant]["skips"] != "projected"
+    assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, 5) if joining]
+    assert {id(weight) for weight in fast.weights} == {id(weight) for weight in network.weights}
+    image, target = random_picture(48, 80, batch=2), random_picture(48, 80, batch=2)
+
+    def step(model):
+        with tf.GradientTape() as tape:
+            restored = model(image, training=True)
+            loss = tf.reduce_mean(tf.square(restored - target))
+        return restored, tape.gradient(loss, [weight.value for weight in network.trainable_weights])
+
+    (restored, ours), (expected, theirs) = step(fast), step(network)
+    np.testing.assert_allclose(restored, expected, atol=1e-4)
+    largest = max(float(tf.reduce_max(tf.abs(each))) for each in theirs)
+    for our, their in zip(ours, theirs):
+        np.testing.assert_allclose(our, their, atol=1e-3 * largest)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_where_it_is_worthwhile(variant, monkeypatch):
-    monkeypatch.setattr(inference, "WORTHWHILE", WORTHWHILE)
+    monkeypatch.setattr(levels, "WORTHWHILE", WORTHWHILE)
     stages = {"unet": 2, "concat": 4, "concat_se": 4, "concat_reduce": 2, "concat_reduce_se": 2, "lite": 0}[variant]
     fast = for_inference(build(variant))
     assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, stages + 1)]
@@ -80,7 +104,7 @@ def test_mixed_precision(precision):
     assert error < 1.5 * usual + 1e-6
 
 
-def levels(rng, factors, size):
+def random_levels(rng, factors, size):
     """Random features, `factors` times smaller than `size`: their channels, themselves, and upsampled and joined."""
     channels = [3 + index for index in range(len(factors))]
     features = [
@@ -101,11 +125,11 @@ def levels(rng, factors, size):
 def test_level_convolution(factors, size):
     """Next to what it stands for: upsample, join, convolve."""
     rng = np.random.default_rng(sum(factors))
-    channels, features, joined = levels(rng, factors, size)
+    channels, features, joined = random_levels(rng, factors, size)
     kernel = rng.normal(size=(3, 3, sum(channels), 5)).astype(np.float32)
     bias = rng.normal(size=5).astype(np.float32)
     expected = tf.nn.conv2d(joined, kernel, 1, "SAME") + bias
-    np.testing.assert_allclose(LevelConvolution(kernel, bias, factors, channels)(features), expected, atol=1e-4)
+    np.testing.assert_allclose(LevelConvolution(Convolution(kernel, bias), factors)(features), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("widest", [2, 128])
@@ -114,11 +138,11 @@ def test_level_compression(factors, widest, monkeypatch):
     """Next to what it stands for: upsample, join, scale and shift, activate, convolve."""
     monkeypatch.setattr(inference, "WIDEST", widest)
     rng = np.random.default_rng(sum(factors))
-    channels, features, joined = levels(rng, factors, (16, 40))
+    channels, features, joined = random_levels(rng, factors, (16, 40))
     kernel = rng.normal(size=(1, 1, sum(channels), 5)).astype(np.float32)
     bias, scale, shift = (rng.normal(size=count).astype(np.float32) for count in (5, sum(channels), sum(channels)))
     expected = np.maximum(joined * scale + shift, 0) @ kernel[0, 0] + bias
-    layer = LevelCompression(kernel, bias, factors, channels, scale, shift, tf.nn.relu)
+    layer = LevelCompression(kernel, bias, factors, scale, shift, tf.nn.relu)
     np.testing.assert_allclose(layer(features), expected, atol=1e-4)
     assert layer.compute_output_shape([each.shape for each in features]) == (2, 16, 40, 5)
 

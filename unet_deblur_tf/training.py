@@ -34,6 +34,7 @@ from unet_deblur_tf.data.sources import load_pairs
 from unet_deblur_tf.data.store import POOL, InMemory, choose_cache, open_store
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.files import write_by_rename, writing_explained
+from unet_deblur_tf.levels import for_training
 from unet_deblur_tf.losses import mixture
 from unet_deblur_tf.models import build, pool_within, squeezes
 from unet_deblur_tf.optimizers import ConvolutionMuon
@@ -147,7 +148,9 @@ def _train(base, cache_dir, data_dir, cache, pooling, fresh, settings):
         network = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
         if settings.start_from and not epochs_done:
             take_weights(network, settings.start_from)
-        model = network if devices == 1 else distribution.distributed_model(network)
+        # Measured on a CPU alone (README, "Speed"); a GPU may prefer the network as built.
+        model = network if tf.config.list_physical_devices("GPU") else for_training(network)
+        model = model if devices == 1 else distribution.distributed_model(model)
         compile_model(model, settings)
         if epochs_done:
             model.optimizer.build(model.trainable_variables)

@@ -1,0 +1,243 @@
+"""Convolutions of upsampled levels, evaluated at the levels' own, low resolution: for training and for restoring.
+
+    fast = for_training(network)               # equal to 1e-5, of the same layers and weights
+
+A 3x3 convolution of upsampled features is the sum of nine 1x1 convolutions of the features
+themselves, each upsampled and shifted by its tap (zero beyond the border, as the convolution
+pads): all of it is linear, so the steps can be exchanged. At a half, a quarter, an eighth of the
+resolution the 1x1 convolutions cost 1/4, 1/16, 1/64, and the wide tensor that joins all levels
+at full resolution is never made.
+
+What is saved stays the network of `models.py`, the reference for this one. This form needs
+TensorFlow.
+"""
+
+import functools
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, double_size
+
+# Where fewer upsampled channels than this are joined, upsampling and shifting what nine taps give costs more than it
+# saves: measured at 1280x720 on a CPU, README, "Speed".
+WORTHWHILE = 100
+
+# So many channels are upsampled and shifted by one convolution: fewer waste less on zeros, more suit the processor.
+GROUP = 16
+
+
+def for_training(network):
+    """The network with convolutions of upsampled levels at the levels' own resolution.
+
+    Args:
+        network: `keras.Model`, as `models.unet` builds it.
+
+    Returns:
+        `keras.Model` from the same input to the same output, of the network's own layers: what trains one trains
+        the other. Not for saving as `.keras`.
+    """
+
+    def call(layer, *arguments, **keywords):
+        note = follow(layer, *arguments, **keywords)
+        if type(layer) is keras.layers.Conv2D and is_worthwhile(layer, arguments[0]):
+            joined = arguments[0]
+            return LevelConvolution(layer, joined.factors, name=layer.name)(joined.features)
+        return note if isinstance(note, Joined | Upsampled) else note.tensor
+
+    return rewrite(network, call)
+
+
+def rewrite(network, call):
+    """A model of the network's own layers, called by `call`, which may hand notes from one to the next."""
+    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
+
+
+def follow(layer, *arguments, **keywords):
+    """A note of what comes out of a layer that is given tensors and notes."""
+    make = functools.partial(layer, *keras.tree.map_structure(tensor_of, arguments), **keywords)
+    given = arguments[0]
+    if isinstance(layer, BilinearUpsampling2D):
+        if isinstance(given, Upsampled):
+            return Upsampled(given.features, 2 * given.factor, make)
+        return Upsampled(tensor_of(given), 2, make)
+    if isinstance(layer, Excitation) and isinstance(given[0], Upsampled) and given[1].shape[1:3] == (1, 1):
+        # The same gate everywhere: before or after upsampling.
+        return Upsampled(layer([given[0].features, given[1]]), given[0].factor, make)
+    if isinstance(layer, keras.layers.Concatenate):
+        return Joined(given, make)
+    return Note(make)
+
+
+def is_worthwhile(layer, given):
+    """Whether a convolution of a note is better evaluated as a `LevelConvolution`."""
+    if not isinstance(given, Joined) or layer.kernel_size != (3, 3):
+        return False
+    coarse = sum(features.shape[-1] for features, factor in zip(given.features, given.factors) if factor > 1)
+    return coarse >= WORTHWHILE
+
+
+def tensor_of(value):
+    """The tensor that a note is of."""
+    return value.tensor if isinstance(value, Note) else value
+
+
+class Note:
+    """A tensor that is made when somebody asks for it, and how it comes about."""
+
+    def __init__(self, make):
+        self._make = make
+
+    @functools.cached_property
+    def tensor(self):
+        return self._make()
+
+
+class Upsampled(Note):
+    """`features`, `factor` times smaller than the tensor."""
+
+    def __init__(self, features, factor, make):
+        super().__init__(make)
+        self.features, self.factor = features, factor
+
+
+class Joined(Note):
+    """Tensors and notes side by side along the channels."""
+
+    def __init__(self, parts, make):
+        super().__init__(make)
+        self.parts = parts
+
+    @property
+    def features(self):
+        """The parts before upsampling."""
+        return [part.features if isinstance(part, Upsampled) else tensor_of(part) for part in self.parts]
+
+    @property
+    def factors(self):
+        """How much smaller each of the features is than what is joined."""
+        return [part.factor if isinstance(part, Upsampled) else 1 for part in self.parts]
+
+
+class LevelConvolution(keras.layers.Layer):
+    """A "same" 3x3 convolution of features joined along the channels, the upsampled ones taken as they were before.
+
+    Args:
+        convolution: layer with the weights `kernel`, `(3, 3, channels, filters)` over the joined features, and `bias`,
+            `(filters,)` or None.
+        factors: for each of the features, a power of two: how much smaller they are than the output.
+
+    Input shape: a list of `(batch, height / factor, width / factor, channels)`, at least one with factor 1.
+    Output shape: `(batch, height, width, filters)`.
+    """
+
+    def __init__(self, convolution, factors, **kwargs):
+        super().__init__(dtype=convolution.dtype_policy, **kwargs)
+        self.convolution, self.factors = convolution, factors
+
+    def build(self, input_shape):
+        self.built = True  # the convolution is
+
+    def call(self, inputs):
+        kernel = tf.cast(tf.convert_to_tensor(self.convolution.kernel), self.compute_dtype)
+        bias = self.convolution.bias
+        output = convolve_levels(inputs, self.factors, kernel)
+        return output if bias is None else tf.nn.bias_add(output, tf.cast(tf.convert_to_tensor(bias), output.dtype))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[self.factors.index(1)][:-1], self.convolution.kernel.shape[-1])
+
+
+def convolve_levels(inputs, factors, kernel):
+    """What `LevelConvolution` computes, without a bias."""
+    channels = [features.shape[-1] for features in inputs]
+    kernels = tf.split(kernel, channels, axis=2)
+
+    def joined(parts, factor, axis):
+        return tf.concat([part for part, own in zip(parts, factors) if own == factor], axis)
+
+    filters = kernel.shape[-1]
+    group = math.gcd(filters, GROUP)
+    coarse = sorted({*factors} - {1}, reverse=True)
+    features = {factor: joined(inputs, factor, -1) for factor in coarse}
+
+    def row_taps(dx):
+        """At half the output's resolution: of one column tap, what the three row taps give, see `_side_by_side`."""
+        taps, factor = None, coarse[0]
+        while True:
+            if factor in features:
+                matrix = joined(kernels, factor, 2)[:, dx]
+                matrix = _side_by_side(tf.unstack(matrix[:, tf.newaxis, tf.newaxis]), group)
+                here = tf.nn.conv2d(features[factor], matrix, 1, "SAME")
+                taps = here if taps is None else taps + here
+            if factor == 2:
+                return taps
+            factor //= 2
+            taps = double_size(taps)
+
+    # Upsample, shift and add: along the rows for each column tap, then along the columns for all of them.
+    # One after the other, or what is upsampled for several would be in memory.
+    rows, done = [], []
+    for dx in range(3):
+        with tf.control_dependencies(done):
+            done = _spread(row_taps(dx), group, axis=1)
+        rows.append(done)
+    places = [tf.stack(_spread(_side_by_side(taps, group), group, axis=2), 3) for taps in zip(*rows)]
+    with tf.control_dependencies(places):
+        output = tf.nn.conv2d(joined(inputs, 1, -1), joined(kernels, 1, 2), 1, "SAME")
+    return output + tf.reshape(tf.stack(places, 2), tf.shape(output))
+
+
+# Upsampling by two, shifted by a tap: new place 2 i + phase takes these shares of the old places i - 1, i, i + 1.
+SHARES = np.array(
+    [  # tap -1           tap 0              tap 1
+        [[0.75, 0.25, 0], [0.25, 0.75, 0], [0, 0.75, 0.25]],
+        [[0.25, 0.75, 0], [0, 0.75, 0.25], [0, 0.25, 0.75]],
+    ]
+)
+# What to put beyond the border, from the taps' (-1, 0, 1) last place inside, so that the border is repeated when
+# upsampling, as bilinear interpolation does, and zero when shifting, as the convolution's padding is.
+BEFORE = np.array([[1, -4, 0], [0, 1, 0], [0, 0, 0]])
+AFTER = np.array([[0, 0, 0], [0, 1, 0], [0, -4, 1]])
+
+
+def _side_by_side(taps, group):
+    """Of three tensors of taps one that is three times as deep: of each group of channels in turn, the three taps."""
+    size = tf.unstack(tf.shape(taps[0])[:3])
+    filters = taps[0].shape[-1]
+    grouped = [tf.reshape(tap, [*size, filters // group, group]) for tap in taps]
+    return tf.reshape(tf.stack(grouped, 4), [*size, 3 * filters])
+
+
+def _spread(taps, group, axis):
+    """Upsamples three taps by two along an axis, shifts each to its place, and adds them up.
+
+    As a dense convolution of few channels, which runs at the processor's full speed: each group of channels has nothing
+    to do with the others, so it stands beside them as further columns, and one matrix does for all.
+
+    Args:
+        taps: `(batch, height, width, 3 * filters)`, as `_side_by_side` has them.
+        group: int, channels of a group.
+        axis: 1 for rows, 2 for columns.
+
+    Returns:
+        Two tensors `(batch, height, width, filters)`: the even and the odd new places along the axis.
+    """
+    batch, height, width = tf.unstack(tf.shape(taps)[:3])
+    filters = taps.shape[-1] // 3
+    groups = filters // group
+    taps = tf.reshape(taps, [batch, height, width * groups, 3 * group])
+    eye = np.eye(group)
+
+    def convolve(part, matrices):
+        kernel = tf.constant(np.stack([np.kron(matrix, eye) for matrix in matrices]), taps.dtype)
+        if axis == 1:
+            return tf.nn.conv2d(part, kernel[:, tf.newaxis], 1, "VALID")
+        return tf.nn.conv2d(part, kernel[tf.newaxis], 1, "VALID", dilations=(1, groups))
+
+    first, last = (taps[:, :1], taps[:, -1:]) if axis == 1 else (taps[:, :, :groups], taps[:, :, -groups:])
+    padded = tf.concat([convolve(first, [BEFORE]), taps, convolve(last, [AFTER])], axis)
+    shape = [batch, height, width, filters]
+    return [tf.reshape(convolve(padded, shares.T[..., np.newaxis]), shape) for shares in SHARES]

@@ -56,7 +56,7 @@ def test_training_leaves_everything_the_contract_names(trained):
     folder, said = trained
     base = folder / "saved_models/concat_se"
     assert {path.name for path in base.iterdir()} == {
-        "1", "model.keras", "history.csv", "run.json", "comparison.png", "logs",
+        "1", "model.keras", "history.csv", "run.json", "comparison.png", "logs", ".training.lock",
     }  # fmt: skip
     assert {path.name for path in (base / "1/assets.extra").iterdir()} == {
         "model.keras", "history.csv", "run.json", "comparison.png", "tf_serving_warmup_requests",

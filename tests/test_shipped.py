@@ -14,6 +14,7 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation import score, summarise
 from unet_deblur_tf.models import build
 from unet_deblur_tf.restoration import find_model, load_network, load_restorer
+from unet_deblur_tf.training import take_weights
 
 NETWORKS = shipped.manifest()["networks"]
 
@@ -94,3 +95,10 @@ def test_any_size():
     for size in ((1, 1), (31, 70)):
         image = random_picture(*size)
         assert np.abs(np.asarray(network(image)) - image).max() < 0.5
+
+
+@pytest.mark.parametrize("style", [dict(head="sigmoid"), dict(activation="relu"), dict(norm="batch")])
+def test_training_does_not_begin_with_a_network_of_another_style(style):
+    network = build("lite", **{"norm": "none", "activation": "leaky_relu", **style})
+    with pytest.raises(InputError, match="--variant, --norm, --head and --activation must be those"):
+        take_weights(network, "lite")

@@ -117,17 +117,8 @@ def timed(function, repeat):
 def peak_memory(process="self"):
     """Bytes that a process has held at most; Linux alone knows."""
     # `ru_maxrss` would include what the process that it was forked from held.
-    return _memory("VmHWM", process)
-
-
-def memory_now():
-    """Bytes that this process holds."""
-    return _memory("VmRSS", "self")
-
-
-def _memory(key, process):
-    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith(f"{key}:"))
-    return int(line.split()[1]) * 1024
+    (peak,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024
 
 
 class JobFailed(InputError):
@@ -233,7 +224,8 @@ def report(script, arguments, names, heading, flags, figures, table):
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         name = Path(script).stem
-        record = {"heading": heading, "machine": about, "peaks": peaks, "rows": rows}
+        settings = {key: value for key, value in vars(arguments).items() if key not in ("job", "folder", "output")}
+        record = {"machine": about, "settings": settings, "peaks": peaks, "rows": rows}
         (arguments.output / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
         (arguments.output / f"{name}.md").write_text("\n\n".join(parts) + "\n")
     return about, rows

@@ -45,6 +45,7 @@ from common import (
 )
 
 from unet_deblur_tf import cli
+from unet_deblur_tf.errors import first_line
 
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05}
 COLORS = {"float32": "steelblue", "bfloat16": "darkorange"}
@@ -128,7 +129,7 @@ def start_torch(folder, precision, arguments, compiled=False):
             restore(np.load(folder / "picture.npy"))
         except Exception as error:
             # Most often there is no C++ compiler; the lines that follow are advice on debugging.
-            raise RuntimeError(str(error).splitlines()[0]) from None
+            raise RuntimeError(first_line(error)) from None
     return restore
 
 

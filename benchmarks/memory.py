@@ -9,7 +9,8 @@ beyond what the process had after loading.
 import argparse
 import json
 
-from common import in_own_process, memory_now, peak_memory
+import psutil
+from common import in_own_process, peak_memory
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.memory import RESTORING_BYTES
@@ -37,7 +38,7 @@ def peak(variant, precision, side):
     variant, _, local = variant.partition(", ")
     restore = Restorer(pool_within(build(variant), 144 if local else None), tile=0)
     restore(np.zeros((64, 64, 3), np.uint8))
-    before = memory_now()
+    before = psutil.Process().memory_info().rss
     for _ in range(2):
         restore(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
     return peak_memory() - before

@@ -62,7 +62,7 @@ def one(arguments):
     )  # fmt: skip
     with strategy.scope():
         network = build(variant, norm=settings.norm, head=settings.head, activation=settings.activation)
-        model = network if devices == 1 else distribution.distributed_model(network)
+        model = training.form_for_fit(network, devices)
         training.compile_model(model, settings)
     windows = np.random.default_rng(0).random((2, arguments.batch_size, arguments.crop, arguments.crop, 3), "float32")
     dataset = distribution.distributed(strategy, lambda share: tf.data.Dataset.from_tensors(tuple(windows)).repeat())

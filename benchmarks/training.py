@@ -75,9 +75,9 @@ def start_keras(folder, precision, arguments, xla=False, as_built=False):
     tf = tensorflow(arguments.threads)
     network = load_keras_in(precision, folder / "model.keras")
 
-    from unet_deblur_tf import levels, losses, recipes, training
+    from unet_deblur_tf import losses, recipes, training
 
-    network = network if as_built else levels.for_training(network)
+    network = network if as_built else training.form_for_fit(network)
 
     settings = argparse.Namespace(
         learning_rate=RATE, schedule="constant", optimizer="adamw", loss="ssim+l1", epochs=1, steps_per_epoch=1

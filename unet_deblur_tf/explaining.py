@@ -8,7 +8,7 @@ from PIL import Image
 from unet_deblur_tf import cost, flops
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder, write_by_rename
-from unet_deblur_tf.heatmaps import SCORES, gate_chart, gates, heatmaps, sheet
+from unet_deblur_tf.heatmaps import SCORES, check_box, gate_chart, gates, heatmaps, sheet
 from unet_deblur_tf.models import build, receptive_radius, scale_of, squeezes
 from unet_deblur_tf.photos import read_photo, to_8_bit
 from unet_deblur_tf.restoration import find_model, keras_file, load_network
@@ -30,9 +30,8 @@ def explain_picture(image, model, sharp, score, box, largest, output, raw, overw
     raw = raw and raw.with_suffix(".npz")
     network = load_network(keras_file(find_model(model)))
     targets = [output, *([chart] if squeezes(network) else []), *([raw] if raw else [])]
+    _refuse_to_replace(targets, overwrite)
     for target in targets:
-        if target.exists() and not overwrite:
-            raise InputError(f"{target} is there already: --overwrite replaces it")
         make_folder(target.parent)
     blurred, size = _picture(image, largest)
     truth = _picture(sharp, largest)[0] if sharp else None
@@ -111,8 +110,7 @@ def _picture(path, largest):
 
 def _reduced_box(box, size, reduced_size):
     """Where a box of a picture is in the reduced picture; at least a pixel of it."""
-    if box[2] < 1 or box[3] < 1 or box[0] + box[2] > size[1] or box[1] + box[3] > size[0]:
-        raise InputError(f"box must lie inside the picture of {size[1]}x{size[0]}. Received: box={box!r}")
+    check_box(box, size)
 
     def reduce(start, extent, full, reduced):
         first = min(round(start * reduced / full), reduced - 1)

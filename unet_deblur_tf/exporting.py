@@ -81,7 +81,7 @@ def export_network(
 
 def _home(path):
     """The folder that a network's exports go to by default."""
-    if path.parent == shipped.FOLDER:
+    if shipped.is_own(path):
         return MODELS / path.stem  # not into the package
     # A version has its network in its assets.extra/, below the model's folder.
     return path.parent.parent.parent if path.parent.name == "assets.extra" else path.parent

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.ndimage
 import tensorflow as tf
 
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.layers import CELL, Excitation, ReflectPadding2D
 from unet_deblur_tf.models import in_precision, scale_of, squeezes
 from unet_deblur_tf.variants import FIGURE_LAYERS
@@ -64,8 +65,7 @@ def heatmaps(network, blurred, score="correction", sharp=None, box=None):
     """
     height, width, _ = blurred.shape
     left, top, across, down = box or (0, 0, width, height)
-    if across < 1 or down < 1 or left < 0 or top < 0 or left + across > width or top + down > height:
-        raise ValueError(f"box must lie inside the picture of {width}x{height}. Received: box={box!r}")
+    check_box((left, top, across, down), (height, width))
     if score == "error" and sharp is None:
         raise ValueError("the score 'error' needs a sharp picture")
     reference = {"correction": blurred, "error": sharp, "output": np.zeros_like(blurred)}[score]
@@ -87,6 +87,18 @@ def heatmaps(network, blurred, score="correction", sharp=None, box=None):
         maps[name] = (cam / max(float(cam.max()), 1e-30)).astype(np.float32)
     restored = network(padded, training=False)
     return Heatmaps(maps, np.clip(restored[0, :height, :width], 0, 1), float(value(restored)[0]))
+
+
+def check_box(box, size):
+    """Makes sure that a box (x, y, width, height) lies inside a picture of a size (height, width).
+
+    Raises:
+        InputError: if it does not.
+    """
+    left, top, across, down = box
+    height, width = size
+    if across < 1 or down < 1 or left < 0 or top < 0 or left + across > width or top + down > height:
+        raise InputError(f"box must lie inside the picture of {width}x{height}. Received: box={box!r}")
 
 
 def output_layer(network, name):

@@ -12,6 +12,8 @@ What is trained and saved stays the network of `models.py`, the reference for th
 form needs TensorFlow.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -45,17 +47,17 @@ def _call(layer, *arguments, **keywords):
     if isinstance(given, Joined):
         given = _Scaled(given)
     if isinstance(given, _Scaled) and given.activation is None:
+        make = functools.partial(follow, layer, *arguments, **keywords)
         if isinstance(layer, keras.layers.BatchNormalization):
-            return given.then(follow(layer, *arguments, **keywords), *_scale_and_shift(layer))
+            return given.then(make, *_scale_and_shift(layer))
         if isinstance(layer, (keras.layers.ReLU, keras.layers.LeakyReLU)):
-            return given.then(follow(layer, *arguments, **keywords), activation=layer)
+            return given.then(make, activation=layer)
     if type(layer) is keras.layers.Conv2D:
         return _Convolved(layer, given)
     if isinstance(layer, keras.layers.BatchNormalization) and isinstance(given, _Convolved):
         scale, shift = _scale_and_shift(layer)
         return _Convolved(given.layer, given.given, given.scale * scale, given.shift * scale + shift)
-    note = follow(layer, *arguments, **keywords)
-    return note.tensor if type(note) is Note else note
+    return follow(layer, *arguments, **keywords)
 
 
 def _scale_and_shift(norm):
@@ -71,9 +73,9 @@ class _Scaled(Note):
         super().__init__(make or (lambda: joined.tensor))
         self.joined, self.scale, self.shift, self.activation = joined, scale, shift, activation
 
-    def then(self, note, scale=1.0, shift=0.0, activation=None):
-        """The same after one more layer, of whose output there is a note."""
-        return _Scaled(self.joined, lambda: note.tensor, self.scale * scale, self.shift * scale + shift, activation)
+    def then(self, make, scale=1.0, shift=0.0, activation=None):
+        """The same after one more layer, whose output `make` makes."""
+        return _Scaled(self.joined, make, self.scale * scale, self.shift * scale + shift, activation)
 
 
 class _Convolved(Note):

@@ -41,11 +41,10 @@ def for_training(network):
     """
 
     def call(layer, *arguments, **keywords):
-        note = follow(layer, *arguments, **keywords)
-        if type(layer) is keras.layers.Conv2D and is_worthwhile(layer, arguments[0]):
-            joined = arguments[0]
-            return LevelConvolution(layer, joined.factors, name=layer.name)(joined.features)
-        return note if isinstance(note, Joined | Upsampled) else note.tensor
+        given = arguments[0]
+        if type(layer) is keras.layers.Conv2D and is_worthwhile(layer, given):
+            return LevelConvolution(layer, given.factors, name=layer.name)(given.features)
+        return follow(layer, *arguments, **keywords)
 
     return rewrite(network, call)
 
@@ -56,7 +55,7 @@ def rewrite(network, call):
 
 
 def follow(layer, *arguments, **keywords):
-    """A note of what comes out of a layer that is given tensors and notes."""
+    """What comes out of a layer that is given tensors and notes: a tensor, or a note of what is upsampled or joined."""
     make = functools.partial(layer, *keras.tree.map_structure(tensor_of, arguments), **keywords)
     given = arguments[0]
     if isinstance(layer, BilinearUpsampling2D):
@@ -68,7 +67,7 @@ def follow(layer, *arguments, **keywords):
         return Upsampled(layer([given[0].features, given[1]]), given[0].factor, make)
     if isinstance(layer, keras.layers.Concatenate):
         return Joined(given, make)
-    return Note(make)
+    return make()
 
 
 def is_worthwhile(layer, given):
@@ -141,10 +140,9 @@ class LevelConvolution(keras.layers.Layer):
         self.built = True  # the convolution is
 
     def call(self, inputs):
-        kernel = tf.cast(tf.convert_to_tensor(self.convolution.kernel), self.compute_dtype)
-        bias = self.convolution.bias
-        output = convolve_levels(inputs, self.factors, kernel)
-        return output if bias is None else tf.nn.bias_add(output, tf.cast(tf.convert_to_tensor(bias), output.dtype))
+        kernel, bias = self.convolution.kernel, self.convolution.bias
+        output = convolve_levels(inputs, self.factors, keras.ops.cast(kernel, self.compute_dtype))
+        return output if bias is None else tf.nn.bias_add(output, keras.ops.cast(bias, self.compute_dtype))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[self.factors.index(1)][:-1], self.convolution.kernel.shape[-1])

@@ -34,6 +34,11 @@ def find(name=None, folder=FOLDER):
     return entry and Path(folder) / entry["file"]
 
 
+def is_own(path, folder=FOLDER):
+    """Whether a file lies among those that came with the package."""
+    return Path(path).parent.resolve() == Path(folder).resolve()
+
+
 def check(path, folder=FOLDER):
     """Makes sure that a file that came with the package is as it was shipped; passes any other file.
 
@@ -44,8 +49,8 @@ def check(path, folder=FOLDER):
     Raises:
         InputError: if it is missing or differs.
     """
-    path, folder = Path(path), Path(folder)
-    if path.parent.resolve() != folder.resolve():
+    path = Path(path)
+    if not is_own(path, folder):
         return
     for entry in manifest(folder)["networks"].values():
         if entry["file"] != path.name:

@@ -148,9 +148,7 @@ def _train(base, cache_dir, data_dir, cache, pooling, fresh, settings):
         network = build(settings.variant, norm=settings.norm, head=settings.head, activation=settings.activation)
         if settings.start_from and not epochs_done:
             take_weights(network, settings.start_from)
-        # Measured on a CPU alone (README, "Speed"); a GPU may prefer the network as built.
-        model = network if tf.config.list_physical_devices("GPU") else for_training(network)
-        model = model if devices == 1 else distribution.distributed_model(model)
+        model = form_for_fit(network, devices)
         compile_model(model, settings)
         if epochs_done:
             model.optimizer.build(model.trainable_variables)
@@ -232,6 +230,13 @@ def hardware():
     return ", ".join(names) or f"CPU ({os.cpu_count()} cores)"
 
 
+def form_for_fit(network, devices=1):
+    """The model that is trained, of the network's own layers; for several devices, in the strategy's scope."""
+    # Measured on a CPU alone (README, "Speed"); a GPU may prefer the network as built.
+    model = network if tf.config.list_physical_devices("GPU") else for_training(network)
+    return model if devices == 1 else distribution.distributed_model(model)
+
+
 def compile_model(model, settings):
     """Compiles with the loss, the schedule and the metrics of the settings; XLA on a GPU, where it pays."""
     rate = settings.learning_rate
@@ -275,7 +280,7 @@ def take_weights(model, path):
             layer.name: (
                 # Keras' own in networks of before there was ours; they hold the same.
                 "norm" if isinstance(layer, keras.layers.BatchNormalization) else type(layer).__name__,
-                [weight.shape for weight in layer.get_weights()],
+                [weight.shape for weight in layer.weights],
             )
             for layer in network.layers
         }

@@ -16,7 +16,7 @@ NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
 
 @pytest.fixture
 def arguments(tmp_path, make_pairs, save_picture, picture, monkeypatch):
-    monkeypatch.setitem(gather.SETS, "few", (("quick", True, 0, 2),))
+    monkeypatch.setitem(gather.SETS, "few", (("quick", True, 0, 2), ("quick", True, 1, 3, dict(width=200))))
     for number in range(10):
         save_picture(tmp_path / f"photos/train/{number}.png", picture)
     save_picture(tmp_path / "photos/test/held.png", picture)
@@ -32,11 +32,21 @@ def test_nothing_to_test_with_gets_into_training(arguments, monkeypatch):
     gather.main(arguments)
     assert {path.stem for path in used} == {str(number) for number in range(10)}
     train = arguments.output / "train"
-    assert {path.name for path in train.iterdir()} == {"quick_photos_0", "pairs0_a_0", "pairs0_a_1"}
+    assert {path.name for path in train.iterdir()} == {"quick_photos_0", "quick_photos_1", "pairs0_a_0", "pairs0_a_1"}
     for turn in range(2):
         assert {path.name for path in (train / f"pairs0_a_{turn}/blur").iterdir()} == {"0.png", "1.png"}
     with pytest.raises(InputError, match="is there already"):
         gather.main(arguments)
+
+
+def test_a_set_says_how_many_pairs_and_what_differs(arguments, monkeypatch):
+    made = {}
+    monkeypatch.setattr(
+        gather, "make_split", lambda *given: made.setdefault((given[0], *given[3:]), given[1]) and arguments.photos
+    )
+    gather.main(arguments)
+    sizes = {seed: (made["train", seed].scenes["train"], made["train", seed].width) for seed in range(2)}
+    assert sizes == {0: (2, 160), 1: (3, 200)}
 
 
 def test_pairs_to_test_with_alone_are_refused(arguments, make_pairs, monkeypatch):

@@ -112,6 +112,7 @@ def test_evaluate_takes_the_newest_model_and_reports_what_training_did(trained):
         assert found[row]["psnr"] == pytest.approx(recorded[row]["psnr"], abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     folder, _ = trained
     command = [sys.executable, ROOT / "train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN]

@@ -22,7 +22,7 @@ import tensorflow as tf
 from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, double_size
 
 # Where fewer upsampled channels than this are joined, upsampling and shifting what nine taps give costs more than it
-# saves: measured at 1280x720 on a CPU, README, "Speed".
+# saves: measured at 1280x720 on a CPU, docs/speed.md.
 WORTHWHILE = 100
 
 # So many channels are upsampled and shifted by one convolution: fewer waste less on zeros, more suit the processor.

@@ -232,7 +232,7 @@ def hardware():
 
 def form_for_fit(network, devices=1):
     """The model that is trained, of the network's own layers; for several devices, in the strategy's scope."""
-    # Measured on a CPU alone (README, "Speed"); a GPU may prefer the network as built.
+    # Measured on a CPU alone (docs/speed.md); a GPU may prefer the network as built.
     model = network if tf.config.list_physical_devices("GPU") else for_training(network)
     return model if devices == 1 else distribution.distributed_model(model)
 

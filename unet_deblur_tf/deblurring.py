@@ -87,6 +87,8 @@ def deblur(
     if progress:
         cost = "; the mean of 8 flips and turns: 8 times the time" if ensemble else ""
         print(f"{model}, pooling {restore.pooling}{cost}")
+        if restore.advice:
+            print(restore.advice)
     with tqdm(waiting.items(), "Restoring", unit="picture", disable=not progress) as bar:
         for source, target in bar:
             try:

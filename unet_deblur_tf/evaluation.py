@@ -80,6 +80,8 @@ def evaluate(
     check_pairs(pairs, smallest=metrics.SSIM_WINDOW)
     restore = load_restorer(model, pooling, tile, memory, ensemble, precision)
     print(f"{model} on {len(pairs)} pairs of {data} ({split}), protocol {protocol}, pooling {restore.pooling}")
+    if restore.advice:
+        print(restore.advice)
     scores = score(restore, pairs, protocol)
     origin = {"model": str(model), "data": str(data), "split": split, "blur": blur, "protocol": protocol}
     origin.update(pooling=restore.pooling, tile=tile, ensemble=ensemble, precision=precision)

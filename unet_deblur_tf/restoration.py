@@ -26,6 +26,7 @@ from unet_deblur_tf.inference import for_inference
 from unet_deblur_tf.layers import CELL, window_means
 from unet_deblur_tf.memory import free_memory, restoring_bytes_per_pixel
 from unet_deblur_tf.models import in_precision, pool_within, receptive_radius, scale_of, squeezes
+from unet_deblur_tf.processor import advice
 from unet_deblur_tf.serving import versions
 
 MODELS = Path("saved_models")
@@ -171,10 +172,12 @@ class Restorer:
 
     Attributes:
         pooling: str for reports, see `pooling_of`.
+        advice: str for people, see `processor.advice`.
     """
 
     def __init__(self, network, tile=None, memory=None, ensemble=False):
         self.pooling = pooling_of(network)
+        self.advice = advice(network)
         if tile is not None and tile != 0 and tile < SMALLEST_TILE:
             raise InputError(f"--tile must be 0 or at least {SMALLEST_TILE}, not {tile}")
         self._scale = scale_of(network)

@@ -26,7 +26,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from unet_deblur_tf import distribution, evaluation, metrics, resuming, serving
+from unet_deblur_tf import distribution, evaluation, metrics, processor, resuming, serving
 from unet_deblur_tf.data.generated import default_cache
 from unet_deblur_tf.data.pairs import check_pairs, picture_size, spread
 from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
@@ -156,6 +156,8 @@ def _train(base, cache_dir, data_dir, cache, pooling, fresh, settings):
                 resuming.restore(model, work, epochs_done)
             distribution.copy_from_chief(strategy, resuming.state(model))
     print(f"{settings.variant}: {network.count_params():,} parameters, {settings.precision}, on {hardware()}")
+    if processor.advice(network):
+        print(processor.advice(network))
     if devices > 1:
         part = settings.batch_size // devices
         print(f"{devices} devices, {part} of the {settings.batch_size} windows of a batch on each")

@@ -98,6 +98,15 @@ def test_photos_are_split_by_photo(tmp_path, save_picture, few_scenes):
     assert sum(len(some) for some in shades.values()) == 20
 
 
+def test_every_photo_to_train_on_is_used(tmp_path, save_picture, few_scenes):
+    for number in range(24):
+        save_picture(tmp_path / f"photos/train/{number}.png", np.full((180, 180, 3), 10 * number, np.uint8))
+    pairs = load_pairs(tmp_path / "photos", "train", cache_dir=tmp_path / "cache")
+    shades = [np.median(read_picture(pair.sharp)).round(-1) / 10 for pair in pairs]
+    # Of 24 photos two each are held out; 20 are more than the 16 pairs of this difficulty.
+    assert len(shades) == len(set(shades)) == 20
+
+
 def test_photos_in_folders_named_after_splits(tmp_path, save_picture, few_scenes):
     for split, level in (("train", 50), ("test", 200)):
         for number in range(3):

@@ -1,5 +1,6 @@
 """What `--data` means: one function from a word or a folder to lists of pairs."""
 
+import dataclasses
 from pathlib import Path
 
 from unet_deblur_tf.data import generated
@@ -19,7 +20,8 @@ def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None, dat
 
     Args:
         data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS; a
-            folder of pairs; or a folder of sharp photos, blurred by the same synthesis.
+            folder of pairs; or a folder of sharp photos, blurred by the same synthesis, those
+            to train on at least once each.
         split: "train", "val", "test", or "all" for pairs as a whole. A split that is
             not there by name is held out of the training pairs: GoPro's
             `VALIDATION_SEQUENCES` where they are, others by name (`pairs.hold_out`);
@@ -78,5 +80,8 @@ def _find_photos(root, split):
 def _synthesise(split, difficulty, photos, cache_dir):
     if split == "all":
         raise InputError("--split all is for folders of pairs; synthesised ones have train, val and test")
-    folder = generated.make_split(split, DIFFICULTIES[difficulty], photos, cache_dir=cache_dir)
+    settings = DIFFICULTIES[difficulty]
+    if len(photos) > settings.scenes["train"]:
+        settings = dataclasses.replace(settings, scenes={**settings.scenes, "train": len(photos)})
+    folder = generated.make_split(split, settings, photos, cache_dir=cache_dir)
     return find_pairs(folder)[""]

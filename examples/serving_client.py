@@ -15,6 +15,7 @@ import re
 import sys
 
 PORTS = {"rest": 8501, "grpc": 8500}
+UNKNOWN = " (--model takes the name of a folder that the server has)"
 
 
 class ServerError(Exception):
@@ -52,7 +53,7 @@ def restore_by_rest(files, server, model, timeout):
         raise ServerError(f"{server} answered {reply.status_code} without JSON: is this its REST port?") from error
     if not isinstance(answer, dict) or "predictions" not in answer:
         text = answer["error"] if isinstance(answer, dict) and "error" in answer else reply.text[:500]
-        raise ServerError(f"{server} answered {reply.status_code}: {text}")
+        raise ServerError(f"{server} answered {reply.status_code}: {text}{UNKNOWN if reply.status_code == 404 else ''}")
     # Of a single output TensorFlow Serving leaves out the name.
     return [base64.b64decode(prediction["b64"]) for prediction in answer["predictions"]]
 
@@ -84,7 +85,8 @@ def restore_by_grpc(files, server, model, timeout):
             elif error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 text = f"{server} took longer than {timeout:g} s (--timeout)"
             else:
-                text = f"{server} answered {error.code().name}: {error.details()}"
+                unknown = UNKNOWN if error.code() == grpc.StatusCode.NOT_FOUND else ""
+                text = f"{server} answered {error.code().name}: {error.details()}{unknown}"
             raise ServerError(text) from error
     return list(reply.outputs["restored_bytes"].string_val)
 

@@ -86,7 +86,7 @@ def test_what_the_client_says_when_it_cannot(server, tmp_path, picture, protocol
             "small",
             [status, "image_bytes[0] of shape [130 160] has more pixels than the 20000"],
         ),
-        (["good.png", "out.png"], "none", [{"rest": "404", "grpc": "NOT_FOUND"}[protocol], "none"]),
+        (["good.png", "out.png"], "none", [{"rest": "404", "grpc": "NOT_FOUND"}[protocol], "none", "--model takes"]),
         (["good.png", "taken.png"], "small", ["taken.png is there already"]),
         (["good.png", "out.jpg"], "small", ["should end in .png"]),
         (["missing.png", "out.png"], "small", ["missing.png"]),

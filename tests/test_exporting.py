@@ -62,7 +62,7 @@ def test_litert_takes_its_size(network, tmp_path):
     np.testing.assert_allclose(restore(image=image)["restored"], clipped(network, image), atol=1e-3)
 
 
-@pytest.mark.parametrize("source", ["savedmodel", "onnx"])
+@pytest.mark.parametrize("source", ["savedmodel", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_openvino_reads_them(source, tmp_path):
     openvino = pytest.importorskip("openvino")
     network = randomise(build("concat_se", widths=SMALL))

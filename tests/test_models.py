@@ -151,13 +151,17 @@ def test_keras_file_round_trip(variant, tmp_path):
     np.testing.assert_allclose(again(image), model(image), atol=1e-5)
 
 
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# The others go through the same layers.
+QUICK = [("concat_reduce_se", "mixed_bfloat16"), *(("unet", precision) for precision in PRECISIONS)]
+
+
 @pytest.mark.parametrize(
     ("variant", "precision"),
     [
-        # What is in between goes through the same layers.
-        pytest.param(variant, precision, marks=() if variant in ("unet", "concat_reduce_se") else pytest.mark.slow)
+        pytest.param(variant, precision, marks=() if (variant, precision) in QUICK else pytest.mark.slow)
         for variant in VARIANTS
-        for precision in ("float32", "mixed_bfloat16", "mixed_float16")
+        for precision in PRECISIONS
     ],
 )
 def test_one_training_step_in_each_precision(variant, precision):

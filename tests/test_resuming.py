@@ -226,7 +226,7 @@ def optimizer(name):
     }[name]()
 
 
-@pytest.mark.parametrize("name", ["adam", "muon", "adam in float16"])
+@pytest.mark.parametrize("name", [pytest.param("adam", marks=pytest.mark.slow), "muon", "adam in float16"])
 def test_state_goes_round(tmp_path, name):
     image = random_picture(32, 32, batch=2)
 

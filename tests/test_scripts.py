@@ -143,6 +143,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
         np.testing.assert_allclose(values[0], values[1], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_starting_from_a_trained_network(trained):
     folder, _ = trained
     flags = ["--data", "pairs", "--crop", "32", "--batch-size", "2", "--epochs", "1", "--steps-per-epoch", "1"]
@@ -160,6 +161,7 @@ def test_starting_from_a_trained_network(trained):
     one_line_error(done, "is a concat_se with other layers than this concat")
 
 
+@pytest.mark.slow
 def test_the_seed_recipe_and_mixed_precision(trained):
     folder, _ = trained
     done = run(

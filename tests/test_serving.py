@@ -125,7 +125,7 @@ def test_a_broken_picture_gets_an_error_that_says_so(tmp_path, picture, broken, 
         in_session(folder, "serving_bytes", {"image_bytes": files}, tmp_path)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_mixed_precision_exports_float32(precision, tmp_path):
     keras.config.set_dtype_policy(precision)
     model = randomise(unet(skips="all", attention=True, widths=SMALL))

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.processor import instructions
 from unet_deblur_tf.variants import VARIANTS
 
 WARM_UP = 2
@@ -163,9 +164,7 @@ def machine(threads):
     packages = ("tensorflow", "keras", *(package for package in EXTRAS if importlib.util.find_spec(package)), "numpy")
     return {
         "cpu": cpu.get("model name", platform.machine()),
-        "instructions": [
-            name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in cpu["flags"].split()
-        ],
+        "instructions": [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in instructions()],
         "cores": os.cpu_count(),
         "threads": threads,
         "versions": {"python": platform.python_version()}

@@ -29,31 +29,22 @@ from unet_deblur_tf.errors import InputError
 # At this size the blur of GoPro's pictures is made in a sixth of the time, and most photos need not be enlarged.
 CUT_OUT = dict(width=480, height=480)
 
-# By name: (difficulty, from photos, seed, pairs, what else differs from the difficulty).
+# Entries: (difficulty, from photos, seed, pairs, what else differs from the difficulty).
+# Rounds one and two of the shipped network: `mixed` in three seeds, so that a photo gives many different regions.
+MIXTURE = (
+    ("quick", True, 0, 480),
+    ("mixed", True, 0, 600),
+    ("mixed", True, 1, 600),
+    ("mixed", True, 2, 600),
+    ("mixed", False, 0, 300),
+    ("gopro", True, 0, 200),
+)
 SETS = {
     # What short comparisons are trained on.
     "small": (("quick", True, 0, 480), ("quick", False, 0, 480)),
-    # Rounds one and two of the shipped network: `mixed` in three seeds, so that a photo gives many different regions.
-    "mixture": (
-        ("quick", True, 0, 480),
-        ("mixed", True, 0, 600),
-        ("mixed", True, 1, 600),
-        ("mixed", True, 2, 600),
-        ("mixed", False, 0, 300),
-        ("gopro", True, 0, 200),
-    ),
+    "mixture": MIXTURE,
     # The third round: a third of the windows has large blur.
-    "large": (
-        ("quick", True, 0, 480),
-        ("mixed", True, 0, 600),
-        ("mixed", True, 1, 600),
-        ("mixed", True, 2, 600),
-        ("mixed", False, 0, 300),
-        ("gopro", True, 0, 200),
-        ("gopro", True, 1, 400, CUT_OUT),
-        ("gopro", True, 2, 400, CUT_OUT),
-        ("gopro", True, 3, 400, CUT_OUT),
-    ),
+    "large": (*MIXTURE, *(("gopro", True, seed, 400, CUT_OUT) for seed in (1, 2, 3))),
 }
 
 
@@ -88,8 +79,7 @@ def gather(arguments, photos, output):
     # A tenth of the photos is held out, to choose the best epoch by and to score at the end.
     held_out, kept = photos[::10], [photo for index, photo in enumerate(photos) if index % 10]
     for difficulty, from_photos, seed, count, *differences in SETS[arguments.set]:
-        settings = DIFFICULTIES[difficulty]
-        settings = dataclasses.replace(settings, scenes={**settings.scenes, "train": count}, **dict(*differences))
+        settings = dataclasses.replace(DIFFICULTIES[difficulty].with_training_pairs(count), **dict(*differences))
         made = make_split("train", settings, kept if from_photos else (), seed)
         link(made, output / "train" / f"{difficulty}_{'photos' if from_photos else 'scenes'}_{seed}")
     for split in ("val", "test"):

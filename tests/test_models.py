@@ -12,6 +12,7 @@ from reference import forward
 
 from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, PixelShuffle, PixelUnshuffle
 from unet_deblur_tf.models import build, in_precision, unet
+from unet_deblur_tf.recipes import PRECISIONS
 from unet_deblur_tf.variants import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, VARIANTS
 
 # Exact trainable counts with batch norm. The plain network's is the seed project's own;
@@ -151,7 +152,6 @@ def test_keras_file_round_trip(variant, tmp_path):
     np.testing.assert_allclose(again(image), model(image), atol=1e-5)
 
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # The others go through the same layers.
 QUICK = [("concat_reduce_se", "mixed_bfloat16"), *(("unet", precision) for precision in PRECISIONS)]
 

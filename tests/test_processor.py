@@ -1,5 +1,6 @@
 import keras
 import pytest
+import tensorflow as tf
 
 from unet_deblur_tf import processor
 from unet_deblur_tf.deblurring import deblur
@@ -37,14 +38,14 @@ def test_other_systems_do_not_tell(tmp_path):
 )
 def test_advice(precision, lacks, advised, monkeypatch):
     monkeypatch.setattr(processor, "lacks_bfloat16", lambda: lacks)
-    monkeypatch.setattr(processor.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     keras.config.set_dtype_policy(precision)
     assert ("--precision float32" in processor.advice(build("lite"))) is advised
 
 
 def test_a_gpu_needs_no_advice(monkeypatch):
     monkeypatch.setattr(processor, "lacks_bfloat16", lambda: True)
-    monkeypatch.setattr(processor.tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
     keras.config.set_dtype_policy("mixed_bfloat16")
     assert processor.advice(build("lite")) == ""
 

@@ -156,8 +156,8 @@ def _train(base, cache_dir, data_dir, cache, pooling, fresh, settings):
                 resuming.restore(model, work, epochs_done)
             distribution.copy_from_chief(strategy, resuming.state(model))
     print(f"{settings.variant}: {network.count_params():,} parameters, {settings.precision}, on {hardware()}")
-    if processor.advice(network):
-        print(processor.advice(network))
+    if advice := processor.advice(network):
+        print(advice)
     if devices > 1:
         part = settings.batch_size // devices
         print(f"{devices} devices, {part} of the {settings.batch_size} windows of a batch on each")

@@ -1,6 +1,5 @@
 """What `--data` means: one function from a word or a folder to lists of pairs."""
 
-import dataclasses
 from pathlib import Path
 
 from unet_deblur_tf.data import generated
@@ -81,7 +80,6 @@ def _synthesise(split, difficulty, photos, cache_dir):
     if split == "all":
         raise InputError("--split all is for folders of pairs; synthesised ones have train, val and test")
     settings = DIFFICULTIES[difficulty]
-    if len(photos) > settings.scenes["train"]:
-        settings = dataclasses.replace(settings, scenes={**settings.scenes, "train": len(photos)})
+    settings = settings.with_training_pairs(max(settings.scenes["train"], len(photos)))
     folder = generated.make_split(split, settings, photos, cache_dir=cache_dir)
     return find_pairs(folder)[""]

@@ -46,6 +46,10 @@ class Difficulty:
     unblurred: float
     scenes: dict[str, int]
 
+    def with_training_pairs(self, count):
+        """The same with another number of pairs to train on."""
+        return dataclasses.replace(self, scenes={**self.scenes, "train": count})
+
 
 DIFFICULTIES = {
     # Small pictures, blur of a few pixels: minutes on a CPU show a gain.

@@ -39,12 +39,15 @@ MIXTURE = (
     ("mixed", False, 0, 300),
     ("gopro", True, 0, 200),
 )
+# The third round: a third of the windows has large blur.
+LARGE = (*MIXTURE, *(("gopro", True, seed, 400, CUT_OUT) for seed in (1, 2, 3)))
 SETS = {
     # What short comparisons are trained on.
     "small": (("quick", True, 0, 480), ("quick", False, 0, 480)),
     "mixture": MIXTURE,
-    # The third round: a third of the windows has large blur.
-    "large": (*MIXTURE, *(("gopro", True, seed, 400, CUT_OUT) for seed in (1, 2, 3))),
+    "large": LARGE,
+    # The fourth: as many more with small blur, averaged in linear light as REDS is.
+    "balanced": (*LARGE, *(("quick", True, seed, 600, dict(blur=(2, 12))) for seed in (1, 2))),
 }
 
 

@@ -169,6 +169,7 @@ def test_one_training_step_in_each_precision(variant, precision):
     model = build(variant, widths=SMALL)
     assert model.output.dtype == "float32"
     model.compile("adam", "mean_absolute_error", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)  # or the step would be traced twice
     image = random_picture(32, 32, batch=2)
     assert model.evaluate(image, np.zeros_like(image), verbose=0) == pytest.approx(image.mean(), rel=1e-3)
     randomise(model)

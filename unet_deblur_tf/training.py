@@ -151,7 +151,6 @@ def _train(base, cache_dir, data_dir, cache, pooling, fresh, settings):
         model = form_for_fit(network, devices)
         compile_model(model, settings)
         if epochs_done:
-            model.optimizer.build(model.trainable_variables)
             if chief:
                 resuming.restore(model, work, epochs_done)
             distribution.copy_from_chief(strategy, resuming.state(model))
@@ -263,6 +262,16 @@ def compile_model(model, settings):
         # Under a strategy, Keras 3.15 would compile the exchange between devices too, which XLA refuses.
         jit_compile=len(tf.config.list_physical_devices("GPU")) == 1 and not tf.distribute.has_strategy(),
     )
+    make_variables(model)
+
+
+def make_variables(model):
+    """Makes the optimizer's and the metrics' variables; made in the first step, they would have `fit` trace it twice."""
+    model.optimizer.build(model.trainable_variables)
+    if not tf.distribute.has_strategy():  # where Keras does it by itself
+        blank = tf.zeros((1, metrics.SSIM_WINDOW, metrics.SSIM_WINDOW, 3))
+        model.compute_metrics(blank, blank, blank)
+        model.reset_metrics()
 
 
 def take_weights(model, path):

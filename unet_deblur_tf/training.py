@@ -266,7 +266,7 @@ def compile_model(model, settings):
 
 
 def make_variables(model):
-    """Makes the optimizer's and the metrics' variables; made in the first step, they would have `fit` trace it twice."""
+    """Makes the variables of optimizer and metrics: when the first step makes them, TensorFlow traces it twice."""
     model.optimizer.build(model.trainable_variables)
     if not tf.distribute.has_strategy():  # where Keras does it by itself
         blank = tf.zeros((1, metrics.SSIM_WINDOW, metrics.SSIM_WINDOW, 3))

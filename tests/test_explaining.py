@@ -75,7 +75,14 @@ def test_what_lowers_the_score_shows_nowhere():
 
 @pytest.mark.parametrize(
     ("variant", "box"),
-    [*((variant, None) for variant in VARIANTS), ("unet", (4, 8, 20, 10)), ("concat_se", (4, 8, 20, 10))],
+    [
+        ("unet", None),
+        ("lite", None),
+        ("concat_reduce_se", None),
+        *(pytest.param(name, None, marks=pytest.mark.slow) for name in ("concat", "concat_se", "concat_reduce")),
+        ("unet", (4, 8, 20, 10)),
+        pytest.param("concat_se", (4, 8, 20, 10), marks=pytest.mark.slow),
+    ],
 )
 def test_grad_cam_by_hand(variant, box):
     network = randomise(build(variant, widths=SMALL, name=variant))

@@ -17,7 +17,9 @@ from unet_deblur_tf.recipes import POOLINGS
 from unet_deblur_tf.restoration import TAPER, Restorer, load_restorer, spans, tapers
 from unet_deblur_tf.variants import VARIANTS
 
-ATTENTIVE = [name for name, arguments in VARIANTS.items() if arguments.get("attention")]
+# Graphs of the compressing variants take long to build.
+BY_EFFORT = [pytest.param(name, marks=pytest.mark.slow if "reduce" in name else ()) for name in VARIANTS]
+ATTENTIVE = [each for each in BY_EFFORT if VARIANTS[each.values[0]].get("attention")]
 
 
 def lively(variant, **overrides):
@@ -61,7 +63,7 @@ def test_large_tiles_are_used_only_beyond_the_receptive_field(scale, tile):
         assert number == len(found) - 1 or used[-1] < end - margin
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in ATTENTIVE])
+@pytest.mark.parametrize("variant", [name for name, arguments in VARIANTS.items() if not arguments.get("attention")])
 def test_the_receptive_radius_is_an_upper_bound(variant):
     network = lively(variant, norm="none")
     scale = scale_of(network)
@@ -81,8 +83,8 @@ def test_the_receptive_radius_is_an_upper_bound(variant):
 @pytest.mark.parametrize(
     ("variant", "window", "shape"),
     [
-        *((variant, None, (48, 1500)) for variant in VARIANTS),
-        *((variant, 96, (1483, 40)) for variant in ATTENTIVE),
+        *(pytest.param(*each.values, None, (48, 1500), marks=each.marks) for each in BY_EFFORT),
+        *(pytest.param(*each.values, 96, (1483, 40), marks=each.marks) for each in ATTENTIVE),
         pytest.param("unet", None, (1200, 1130), marks=pytest.mark.slow),
     ],
 )

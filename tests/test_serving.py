@@ -20,7 +20,8 @@ from unet_deblur_tf.variants import VARIANTS
 
 def _slow(name):
     """Those whose parts the others have, too."""
-    return pytest.param(name, marks=pytest.mark.slow if name in ("concat", "concat_reduce", "concat_se, local") else ())
+    slow = ("concat", "concat_reduce", "concat_reduce_se", "concat_se, local")
+    return pytest.param(name, marks=pytest.mark.slow if name in slow else ())
 
 
 @pytest.fixture(
@@ -108,6 +109,14 @@ def test_bytes_of_mixed_sizes_and_formats_in_one_request(exported, tmp_path, pic
         assert (answer != expected).mean() < 1e-3
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The SavedModel folder of a small network."""
+    folder = tmp_path_factory.mktemp("tiny") / "1"
+    export(unet(widths=(4, 4, 4, 4, 4)), folder)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -116,13 +125,11 @@ def test_bytes_of_mixed_sizes_and_formats_in_one_request(exported, tmp_path, pic
         ("truncated", "Invalid PNG"),
     ],
 )
-def test_a_broken_picture_gets_an_error_that_says_so(tmp_path, picture, broken, message):
-    folder = tmp_path / "1"
-    export(unet(widths=(4, 4, 4, 4, 4)), folder)
+def test_a_broken_picture_gets_an_error_that_says_so(tiny, tmp_path, picture, broken, message):
     whole = encoded(picture, "PNG")
     files = np.array([whole, whole[:200] if broken == "truncated" else broken], object)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        in_session(folder, "serving_bytes", {"image_bytes": files}, tmp_path)
+        in_session(tiny, "serving_bytes", {"image_bytes": files}, tmp_path)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])

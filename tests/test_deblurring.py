@@ -104,6 +104,27 @@ def test_heic(restored):
         assert np.abs(np.asarray(picture).astype(int) - (255 - smooth)).mean() < 5
 
 
+@pytest.mark.parametrize("bits", [8, 10])
+def test_heic_of_more_than_eight_bits(model, tmp_path, bits):
+    heif = pytest.importorskip("pillow_heif")
+    mode, content = ("RGB", COLOUR) if bits == 8 else ("RGB;16", DEEP)
+    heif.from_bytes(mode, (36, 24), content.tobytes()).save(tmp_path / "photo.heic")
+    outcome = deblur(tmp_path / "photo.heic", model, tmp_path / "out", progress=False)
+    assert not outcome.failed
+    assert read_photo(tmp_path / "photo.heic").notes == ["reduced from 10 to 8 bit"][: bits > 8]
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "PPM"])
+def test_other_formats_are_refused_by_name(model, tmp_path, kind):
+    suffix = {"AVIF": ".avif", "JPEG2000": ".jp2", "PPM": ".ppm"}[kind]
+    if suffix not in Image.registered_extensions():
+        pytest.skip("this Pillow does not read it")
+    path = tmp_path / f"photo{suffix}"
+    Image.fromarray(COLOUR).save(path)
+    outcome = deblur(path, model, tmp_path / "out", progress=False)
+    assert f"{kind} is not supported; PNG, JPEG" in outcome.failed[path]
+
+
 def test_grey_stays_grey(restored):
     path = restored("photo.png", pillow(Image.fromarray(COLOUR[..., 0])))
     np.testing.assert_array_equal(pixels(path), 255 - COLOUR[..., 0])
@@ -163,6 +184,41 @@ def test_sixteen_bits_stay_sixteen_bits(restored, suffix, kind):
     if kind == "alpha":
         expected[..., 3] = content[..., 3]
     assert np.abs(result.astype(int) - expected).max() <= 1  # float32 has 24 bits
+
+
+def test_sixteen_bit_grey_with_alpha(restored, tmp_path):
+    grey = np.dstack([DEEP[..., 0], DEEP[..., 1]])
+
+    def save(path):
+        """Pillow and OpenCV write no such file: by hand, unfiltered rows of big-endian samples."""
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in grey)
+        header = struct.pack(">IIBBBBB", 36, 24, 16, 4, 0, 0, 0)
+        chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(photos._chunk(*chunk) for chunk in chunks))
+
+    result = cv2.imread(str(restored("photo.png", save)), cv2.IMREAD_UNCHANGED).astype(int)
+    for channel in range(3):
+        assert np.abs(result[..., channel] - (65535 - grey[..., 0].astype(int))).max() <= 1
+    np.testing.assert_array_equal(result[..., 3], grey[..., 1])
+    # A network restores the channels each in its way; no tint may come of that.
+    photo = read_photo(tmp_path / "in/photo.png")
+    photos.write_photo(tmp_path / "tinted.png", photo._replace(pixels=photo.pixels // np.array([1, 2, 3], np.uint16)))
+    written = cv2.imread(str(tmp_path / "tinted.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written[..., 0], written[..., 1])
+    np.testing.assert_array_equal(written[..., 0], written[..., 2])
+
+
+def test_sixteen_bit_grey_with_a_transparent_shade(restored):
+    grey = DEEP[..., 0].copy()
+    grey[:5] = 777
+
+    def save(path):
+        png = cv2.imencode(".png", grey)[1].tobytes()
+        path.write_bytes(png[:33] + photos._chunk(b"tRNS", struct.pack(">H", 777)) + png[33:])
+
+    result = cv2.imread(str(restored("photo.png", save)), cv2.IMREAD_UNCHANGED).astype(int)
+    np.testing.assert_array_equal(result[..., 3], np.where(grey == 777, 0, 65535))
+    assert np.abs(result[..., 0] - (65535 - grey.astype(int))).max() <= 1
 
 
 @pytest.mark.parametrize("kind", ["8.png", "16.png", "16.tif"])
@@ -455,7 +511,7 @@ def test_a_format_that_cannot_hold_it(model, tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def moving(path, sound=True, times=range(10), colorspace=None):
+def moving(path, sound=True, times=range(10), colorspace=None, pixel=None, **metadata):
     """Ten frames in which a square moves, with a tone."""
     import av
 
@@ -465,6 +521,9 @@ def moving(path, sound=True, times=range(10), colorspace=None):
         pictures.codec_context.time_base = pictures.time_base = Fraction(1, 1000)
         if colorspace:
             pictures.codec_context.colorspace = colorspace
+        if pixel:
+            pictures.codec_context.sample_aspect_ratio = pixel
+        file.metadata.update(metadata)
         tones = file.add_stream("aac", rate=44100) if sound else None
         for number, time in enumerate(times):
             picture = Image.new("RGB", (96, 64), (60, 90, 140))
@@ -521,9 +580,22 @@ def test_a_videos_colours_are_coded_as_they_were(tmp_path, colorspace):
             assert np.abs(difference).mean() < 1
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_videos_shape_title_and_date_are_kept(model, tmp_path, suffix):
+    av = pytest.importorskip("av")
+    date = "2024-05-06T07:08:09.000000Z"
+    source = moving(tmp_path / f"film{suffix}", pixel=Fraction(4, 3), title="Pond", creation_time=date)
+    outcome = deblur(source, model, tmp_path / "out", progress=False)
+    for path in (source, outcome.written[source]):
+        with av.open(str(path)) as file:
+            assert file.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+            found = {name.lower(): value for name, value in file.metadata.items()}
+        assert (found["title"], found["creation_time"]) == ("Pond", date)
+
+
 def test_a_turned_video_comes_out_upright(model, tmp_path):
     av = pytest.importorskip("av")
-    source = moving(tmp_path / "film.mp4")
+    source = moving(tmp_path / "film.mp4", pixel=Fraction(4, 3))
     data = source.read_bytes()
     # The matrix in the video's track header: from the identity to a quarter turn.
     matrix = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
@@ -536,7 +608,8 @@ def test_a_turned_video_comes_out_upright(model, tmp_path):
     outcome = deblur(source, model, tmp_path / "out", progress=False)
     with av.open(str(outcome.written[source])) as file:
         result = next(file.decode(video=0))
-    assert (result.width, result.height, result.rotation) == (64, 96, 0)
+        shape = file.streams.video[0].sample_aspect_ratio
+    assert (result.width, result.height, result.rotation, shape) == (64, 96, 0, Fraction(3, 4))
     expected = 255 - np.rot90(first.to_ndarray(format="rgb24"), -1).astype(int)
     assert np.abs(result.to_ndarray(format="rgb24") - expected).mean() < 4
 

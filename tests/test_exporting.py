@@ -153,6 +153,19 @@ def test_what_does_not_go_together(base, options, message):
     assert serving.versions(base) == [1]
 
 
+@pytest.mark.parametrize("format", ["savedmodel", "onnx"])
+def test_a_file_alone_is_exported_to_where_models_are(base, tmp_path, monkeypatch, format):
+    """Not into whatever folder somebody put it in, nor beside that."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    shutil.copy(base / "model.keras", "home/net.keras")
+    export_network(model="home/net.keras", format=format)
+    made = {"savedmodel": "saved_models/net/1/saved_model.pb", "onnx": "saved_models/net/net.onnx"}[format]
+    assert (tmp_path / made).is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "saved_models"]
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["net.keras"]
+
+
 def test_another_pooling_is_in_both_forms(tmp_path):
     """What `deblur.py` finds inside a version restores as the version does."""
     base = tmp_path / "saved_models/net"

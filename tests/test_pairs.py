@@ -31,6 +31,17 @@ def test_official_layout(make_pairs):
     assert (read_picture(pair.blur) == read_picture(pair.sharp) // 2).all()
 
 
+def test_splits_below_a_folder_around_them(make_pairs):
+    """Such as the one that an archive is unpacked to: nothing of a test part may be trained on."""
+    frames = [
+        f"GOPRO_Large/{split}/{name}/{{}}/1.png" for split, name in (("train", "A"), ("train", "test"), ("test", "C"))
+    ]
+    found = find_pairs(make_pairs(*frames))
+    assert names(found["train"]) == [("GOPRO_Large/A", "1"), ("GOPRO_Large/test", "1")]
+    assert names(found["test"]) == [("GOPRO_Large/C", "1")]
+    assert set(found) == {"train", "test"}
+
+
 def test_plain_folder(make_pairs):
     root = make_pairs(*[f"{{}}/{number:02}.png" for number in range(20)])
     splits = {split: names(load_pairs(root, split)) for split in ("train", "val", "test")}

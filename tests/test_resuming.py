@@ -218,6 +218,19 @@ def test_fresh_is_for_the_first_start(folder, tmp_path, monkeypatch, again):
     assert begun == [1 if again else 0]
 
 
+def test_nothing_is_taken_over_from_a_run_without_an_epoch(folder, tmp_path, monkeypatch):
+    work = tmp_path / "lite/.training"
+    work.mkdir(parents=True)
+    (work / "settings.json").write_text(json.dumps(SETTINGS | {"crops_per_picture": 12}))
+    begun = []
+    monkeypatch.setattr(
+        training, "compile_model", lambda _, settings: begun.append(settings.crops_per_picture) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        training.train(tmp_path, **SETTINGS | {"data": str(folder / "pairs")})
+    assert begun == [1]
+
+
 def optimizer(name):
     return {
         "adam": lambda: keras.optimizers.Adam(1e-3),

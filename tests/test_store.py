@@ -162,6 +162,10 @@ def test_free_memory_heeds_a_container(tmp_path):
     assert machine > 3_000_000
     assert free_memory({tmp_path / "limit": tmp_path / "usage"}) == 2_000_000
     assert free_memory({tmp_path / "usage": tmp_path / "limit"}) == 0
+    # Files that were read stay in memory as long as there is room.
+    for name in ("inactive_file", "total_inactive_file"):
+        (tmp_path / "memory.stat").write_text(f"anon 600000\n{name} 400000\nactive_file 5\n")
+        assert free_memory({tmp_path / "limit": tmp_path / "usage"}) == 2_400_000
     assert abs(free_memory({tmp_path / "none": tmp_path / "usage", tmp_path / "absent": ""}) - machine) < 1e9
 
 

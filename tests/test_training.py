@@ -1,13 +1,16 @@
 """How a network is made ready for `fit`."""
 
 import argparse
+import dataclasses
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from test_models import SMALL, random_picture
 
 from unet_deblur_tf import training
+from unet_deblur_tf.data.pairs import find_pairs
 from unet_deblur_tf.models import unet
 from unet_deblur_tf.recipes import RECIPES
 
@@ -33,3 +36,13 @@ def test_the_step_is_traced_once(recipe, precision, monkeypatch):
     assert traces == [True]
     # The pictures that made the metrics' variables leave nothing in them.
     assert 0 < found["psnr"][0] < 20
+
+
+@pytest.mark.parametrize(("smaller", "crop"), [(None, 256), ((255, 300), 64)])
+def test_windows_fit_into_every_picture(make_pairs, save_picture, smaller, crop):
+    root = make_pairs("{}/1.png", "{}/2.png", content=np.zeros((256, 300, 3), np.uint8))
+    if smaller:
+        save_picture(root / "sharp/2.png", smaller)
+    fields = dict.fromkeys(field.name for field in dataclasses.fields(training.Settings))
+    settings = training.Settings(**fields | {"batch_size": 4})
+    assert training.resolve(settings, find_pairs(root)[""], "memory").crop == crop

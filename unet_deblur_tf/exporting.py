@@ -29,7 +29,8 @@ def export_network(
     Args:
         model: as `restoration.find_model` takes it.
         format: "savedmodel", "onnx" or "litert".
-        output: model base path for a SavedModel, else the file; None for beside the network.
+        output: model base path for a SavedModel, else the file; None for beside the network, or for
+            `saved_models/NAME` where that is a file of another name than training gives it.
         overwrite: bool, replace a file. Versions of a SavedModel are never replaced.
         pooling, precision: see `restoration.load_network`; ONNX and LiteRT are in float32.
         max_pixels: of a SavedModel, see `serving.export`.
@@ -83,6 +84,8 @@ def _home(path):
     """The folder that a network's exports go to by default."""
     if shipped.is_own(path):
         return MODELS / path.stem  # not into the package
+    if path.suffix == ".keras" and path.name != "model.keras":
+        return MODELS / path.stem  # a file alone, with whatever around it
     # A version has its network in its assets.extra/, below the model's folder.
     return path.parent.parent.parent if path.parent.name == "assets.extra" else path.parent
 

@@ -16,10 +16,20 @@ def free_memory(groups=CONTROL_GROUPS):
     free = psutil.virtual_memory().available
     for limit, usage in groups.items():
         try:
-            free = min(free, int(Path(limit).read_text()) - int(Path(usage).read_text()))
+            used = int(Path(usage).read_text()) - _cached(Path(usage).with_name("memory.stat"))
+            free = min(free, int(Path(limit).read_text()) - used)
         except (OSError, ValueError):
             continue  # no such control group, or "max"
     return max(free, 0)
+
+
+def _cached(statistics):
+    """Bytes of files in memory that count as used, but are given up as soon as somebody needs the room."""
+    try:
+        entries = dict(line.split() for line in statistics.read_text().splitlines())
+    except OSError:
+        return 0
+    return int(entries.get("total_inactive_file", entries.get("inactive_file", 0)))
 
 
 def free_disk(folder):

@@ -25,6 +25,7 @@ except ImportError:
 JPEG, TIFF, HEIC = {".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}, {".heic", ".heif"}
 SUFFIXES = JPEG | TIFF | HEIC | {".png", ".webp", ".bmp", ".gif"}
 WRITTEN_AS = {".gif": ".png"}  # restored colours are more than a palette holds; other formats stay what they are
+FORMATS = {"BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"}  # Pillow's names; MPO is a JPEG of several
 GREY = ("1", "L", "LA", "La")
 ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
 # What of a TIFF file's tags is about the photo, not about the file: description, camera, times, author, Exif, GPS.
@@ -84,7 +85,11 @@ def read_photo(path, allow_large=False):
 
 
 def _read(path, picture):
+    if picture.format not in FORMATS:
+        raise ValueError(f"{picture.format} is not supported; PNG, JPEG, WebP, TIFF, BMP, GIF and HEIC are")
     notes = []
+    if picture.info.get("bit_depth", 8) > 8:  # of HEIC
+        notes.append(f"reduced from {picture.info['bit_depth']} to 8 bit")
     if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
         notes.append(f"only the first of {picture.n_frames} frames")
     metadata = {key: picture.info[key] for key in ("icc_profile", "dpi") if picture.info.get(key)}
@@ -153,8 +158,10 @@ def _read_16_bit(path, picture):
         if tags.get(PHOTOMETRIC) not in (1, 2) or tags.get(PLANAR, 1) != 1 or 1 in tags.get(EXTRA_SAMPLES, ()):
             raise ValueError("a 16-bit TIFF has to be RGB or black-is-zero, chunky, without premultiplied alpha")
     data = np.fromfile(path, np.uint8)
+    grey = False
     if picture.format == "PNG":
         _check_chunks(data.tobytes())
+        grey = data[25] in (0, 4)  # the colour type; of grey with alpha Pillow's mode is RGBA
     planes = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if planes is None or planes.dtype != np.uint16:
         raise ValueError("its 16 bits per channel are in a form that is not supported")
@@ -165,9 +172,11 @@ def _read_16_bit(path, picture):
         planes = np.rot90(planes, quarter_turns)
         planes = planes[:, ::-1] if mirrored else planes
     if planes.shape[2] == 1:
-        return np.repeat(planes, 3, axis=2), None, True
+        see_through = picture.info.get("transparency")  # one shade of grey
+        alpha = None if see_through is None else np.where(planes[..., 0] == see_through, 0, 65535).astype(np.uint16)
+        return np.repeat(planes, 3, axis=2), alpha, True
     alpha = planes[..., 3] if planes.shape[2] == 4 else None
-    return np.ascontiguousarray(planes[..., 2::-1]), alpha, False  # OpenCV has blue first
+    return np.ascontiguousarray(planes[..., 2::-1]), alpha, grey  # OpenCV has blue first
 
 
 def _check_chunks(png):
@@ -250,7 +259,8 @@ def _write_8_bit(path, photo, quality):
 def _write_16_bit(path, photo):
     planes = _one_channel(photo.pixels) if photo.grey else photo.pixels
     if photo.alpha is not None:
-        planes = np.dstack([photo.pixels, photo.alpha])
+        colours = [planes] * 3 if photo.grey else [planes]  # there is no grey with alpha among what OpenCV writes
+        planes = np.dstack([*colours, photo.alpha])
     if path.suffix.lower() in TIFF:
         tifffile.imwrite(
             path,

@@ -125,7 +125,8 @@ def _train(base, cache_dir, data_dir, cache, pooling, fresh, settings):
     if cache == "auto":
         cache, reason = choose_cache(pairs["train"], cache_dir)
     # What fits in memory may have changed since an interrupted run; how it goes on may not.
-    recorded = 0 if fresh else resuming.recorded_settings(work).get("crops_per_picture") or 0
+    goes_on = not fresh and resuming.completed_epochs(work) > 0
+    recorded = (goes_on and resuming.recorded_settings(work).get("crops_per_picture")) or 0
     recorded = distribution.from_chief(strategy, recorded)
     if settings.crops_per_picture is None and recorded:
         settings = dataclasses.replace(settings, crops_per_picture=recorded)
@@ -218,7 +219,7 @@ def resolve(settings, train_pairs, cache):
     """Fills in what is None: a window that suits the pictures, one pass over them (at least 50 steps), and so on."""
     if settings.crop is not None and settings.crop < metrics.SSIM_WINDOW:
         raise InputError(f"--crop must be at least {metrics.SSIM_WINDOW}, which SSIM needs, not {settings.crop}")
-    crop = settings.crop or (256 if min(picture_size(train_pairs[0].sharp)) >= 256 else 64)
+    crop = settings.crop or (256 if all(min(picture_size(pair.sharp)) >= 256 for pair in train_pairs) else 64)
     steps = settings.steps_per_epoch or max(50, math.ceil(len(train_pairs) / settings.batch_size))
     crops = settings.crops_per_picture or (CROPS_WITHOUT_CACHE if cache == "none" else 1)
     return dataclasses.replace(settings, crop=crop, steps_per_epoch=steps, crops_per_picture=crops)

@@ -7,6 +7,7 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import write_by_rename
 
 SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv"}
+OF_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 QUALITY = "16"  # x264's constant rate factor: 18 is taken for visually lossless, lower is better
 
 
@@ -44,6 +45,10 @@ def restore_video(restore, source, target, progress=False):
             coded.codec_context.time_base = pictures.time_base
             for name in ("color_primaries", "color_trc", "colorspace", "color_range"):
                 setattr(coded.codec_context, name, getattr(pictures.codec_context, name))
+            if shape := pictures.sample_aspect_ratio:  # of a pixel, which need not be square
+                coded.codec_context.sample_aspect_ratio = shape if first.rotation % 180 == 0 else 1 / shape
+            # Title, date, place; not what the container says of itself.
+            made.metadata.update({name: value for name, value in given.metadata.items() if name not in OF_CONTAINER})
             copied = [made.add_stream_from_template(sound) for sound in sounds]
             bar = tqdm(total=pictures.frames or None, desc=source.name, unit="frame", leave=False, disable=not progress)
             with bar:

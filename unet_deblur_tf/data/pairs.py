@@ -2,7 +2,7 @@
 
 A folder `sharp/` with a folder `blur/` beside it is a sequence. Any tree of them will
 do, GoPro's official layout ({train,test}/SEQUENCE/{blur,sharp}/FRAME.png) and a plain
-{blur,sharp}/ among them; a first level named train, val or test gives the split.
+{blur,sharp}/ among them; a folder named train, val or test gives the split.
 """
 
 import collections
@@ -92,9 +92,9 @@ def match_pairs(paths, root, blur="blur"):
         blur: name of the folder of blurred pictures, such as GoPro's "blur_gamma".
 
     Returns:
-        dict from "train", "val", "test" (only those the first level names) or "" (no
-        such level) to a list of `Pair`; empty if there are no pictures in a folder
-        `sharp` nor in one named as `blur`.
+        dict from "train", "val", "test" or "" to a list of `Pair`, by the outermost
+        folder below `root` that has such a name ("" where none has); empty if there are
+        no pictures in a folder `sharp` nor in one named as `blur`.
 
     Raises:
         InputError: if a picture has no twin, or one of the two folders stands alone.
@@ -117,8 +117,10 @@ def match_pairs(paths, root, blur="blur"):
             if alone:
                 more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
                 raise InputError(f"{kinds[kind][alone[0]]} has no twin in {folder / other}{more}")
-        parts = folder.relative_to(root).parts
-        split, sequence = (parts[0], parts[1:]) if parts and parts[0] in SPLITS else ("", parts)
+        sequence = list(folder.relative_to(root).parts)
+        split = next((part for part in sequence if part in SPLITS), "")
+        if split:
+            sequence.remove(split)  # the first of that name
         splits.setdefault(split, []).extend(
             Pair("/".join(sequence), name, kinds[blur][name], kinds["sharp"][name]) for name in sorted(kinds[blur])
         )

@@ -40,7 +40,10 @@ def export(model, folder, max_pixels=MAX_PIXELS):
     """
 
     fast = for_inference(model)
+    picture = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
 
+    # Both signatures call it, so that the network is traced, kept and loaded once.
+    @tf.function(input_signature=[picture])
     def restore(image):
         # Under mixed precision, too, what leaves is float32: TensorFlow Serving's JSON knows no bfloat16.
         return {"restored": tf.clip_by_value(tf.cast(fast(image, training=False), tf.float32), 0.0, 1.0)}
@@ -64,7 +67,6 @@ def export(model, folder, max_pixels=MAX_PIXELS):
     # ExportArchive, since a plain `tf.saved_model.save` loads in Python and fails in TensorFlow Serving.
     archive = keras.export.ExportArchive()
     archive.track(fast)
-    picture = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
     archive.add_endpoint("serving_default", restore_tensor, [picture])
     archive.add_endpoint("serving_bytes", restore_files, [tf.TensorSpec((None,), tf.string, name="image_bytes")])
     archive.write_out(str(folder), verbose=False)

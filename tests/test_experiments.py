@@ -4,11 +4,16 @@ import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from test_models import SMALL, randomise
 
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.models import unet
+from unet_deblur_tf.restoration import load_network
 
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
+import average
 import gather
 
 NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
@@ -55,3 +60,19 @@ def test_pairs_to_test_with_alone_are_refused(arguments, make_pairs, monkeypatch
     with pytest.raises(InputError, match="others has no pairs to train on; it has test"):
         gather.main(arguments)
     assert not arguments.output.exists()
+
+
+def test_an_average_of_weights(tmp_path):
+    networks = [randomise(unet(widths=SMALL)), randomise(unet(widths=SMALL))]
+    for number, network in enumerate(networks):
+        network.save(tmp_path / f"{number}.keras")
+    made = argparse.Namespace(models=[tmp_path / "0.keras", tmp_path / "1.keras"], output=tmp_path / "mean.keras")
+    average.main(made)
+    for found, one, other in zip(load_network(made.output).weights, *(network.weights for network in networks)):
+        np.testing.assert_allclose(found, (one.numpy() + other.numpy()) / 2, rtol=1e-6)
+    with pytest.raises(InputError, match="not there yet"):
+        average.main(made)
+    unet(widths=SMALL, skips="all").save(tmp_path / "other.keras")
+    made = argparse.Namespace(models=[tmp_path / "0.keras", tmp_path / "other.keras"], output=tmp_path / "none.keras")
+    with pytest.raises(InputError, match="has other layers than"):
+        average.main(made)

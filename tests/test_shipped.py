@@ -83,7 +83,7 @@ def test_sharp_scenes_stay_as_they_are(name, picture):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_real_pictures_that_it_never_saw_get_better(name, real_data):
     restore = load_restorer(find_model(name))
-    for folder, gain in (("reds_320x180", 1.0), ("gopro", 0.9)):
+    for folder, gain in (("reds_320x180", 1.3), ("gopro", 0.9)):
         pairs = load_pairs(str(real_data / folder), "test")
         found = summarise(score(restore, pairs[:: len(pairs) // 5], progress=False))
         assert found["gain"]["psnr"] > gain

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from test_models import SMALL, randomise
@@ -15,6 +16,7 @@ from unet_deblur_tf.restoration import load_network
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 import average
 import gather
+import stress
 
 NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
 
@@ -76,3 +78,19 @@ def test_an_average_of_weights(tmp_path):
     made = argparse.Namespace(models=[tmp_path / "0.keras", tmp_path / "other.keras"], output=tmp_path / "none.keras")
     with pytest.raises(InputError, match="has other layers than"):
         average.main(made)
+
+
+def test_stress_measures_corrections_and_gains(tmp_path, save_picture, monkeypatch):
+    """Of a network that lifts what it is given by a known amount."""
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        save_picture(tmp_path / f"photos/{number}.png", rng.integers(40, 200, (300, 500, 3), np.uint8))
+    monkeypatch.setattr(stress, "COUNT", 3)
+    blurred, sharp = stress.forward_pairs(sorted((tmp_path / "photos").iterdir()))
+    assert blurred.shape == sharp.shape == (3, stress.HEIGHT, stress.WIDTH, 3)
+    assert 1e-3 < np.mean((blurred - sharp) ** 2) < 0.1
+    lift = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(1.0, 0.125)])
+    corrections, gains = stress.measure(lift, (blurred, sharp), "lift")
+    assert corrections == pytest.approx([0.125] * 3, abs=1e-6)
+    error, lifted = (np.mean((np.clip(each, 0, 1) - sharp) ** 2, axis=(1, 2, 3)) for each in (blurred, blurred + 0.125))
+    assert gains == pytest.approx(list(-10 * np.log10(lifted / error)), abs=1e-3)

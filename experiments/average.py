@@ -23,14 +23,15 @@ def main(arguments):
     from unet_deblur_tf.errors import InputError
     from unet_deblur_tf.files import write_by_rename
     from unet_deblur_tf.restoration import find_model, load_network
+    from unet_deblur_tf.training import architecture
 
     if arguments.output.suffix != ".keras" or arguments.output.exists():
         raise InputError(f"--output takes a .keras file that is not there yet, not {arguments.output}")
     networks = [load_network(find_model(model)) for model in arguments.models]
-    weights = [network.get_weights() for network in networks]
-    for model, each in zip(arguments.models, weights):
-        if [weight.shape for weight in each] != [weight.shape for weight in weights[0]]:
+    for model, network in zip(arguments.models, networks):
+        if architecture(network) != architecture(networks[0]):
             raise InputError(f"{model} has other layers than {arguments.models[0]}")
+    weights = [network.get_weights() for network in networks]
     networks[0].set_weights([np.mean(several, axis=0) for several in zip(*weights)])
     with write_by_rename(arguments.output) as partial:
         networks[0].save(partial)

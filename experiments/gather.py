@@ -65,17 +65,20 @@ def parse_arguments():
 def main(arguments):
     if arguments.output.exists():
         raise InputError(f"{arguments.output} is there already")
-    photos = find_pictures(training_part(arguments.photos), recursive=True)
-    if not photos:
-        raise InputError(f"No pictures in {arguments.photos}")
+    photos = training_photos(arguments.photos)
     partial = arguments.output.with_name(f".{arguments.output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     gather(arguments, photos, partial)
     partial.rename(arguments.output)
 
 
-def training_part(folder):
-    return folder / "train" if (folder / "train").is_dir() else folder
+def training_photos(folder):
+    """The photos of a folder's part `train/`, or of a folder without one."""
+    part = folder / "train" if (folder / "train").is_dir() else folder
+    photos = find_pictures(part, recursive=True)
+    if not photos:
+        raise InputError(f"No pictures in {folder}")
+    return photos
 
 
 def gather(arguments, photos, output):

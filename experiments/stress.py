@@ -13,14 +13,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from gather import training_part
+from gather import training_photos
 from tqdm import tqdm
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.data.generated import make_split
-from unet_deblur_tf.data.pairs import find_pairs, find_pictures, read_picture
+from unet_deblur_tf.data.pairs import find_pairs, read_picture
 from unet_deblur_tf.data.synthesis import DIFFICULTIES
-from unet_deblur_tf.errors import InputError
 
 COUNT, WIDTH, HEIGHT = 300, 320, 180
 BATCH = 10
@@ -41,9 +40,7 @@ def main(arguments):
     cli.quiet_tensorflow()
     from unet_deblur_tf.restoration import find_model, load_network
 
-    photos = find_pictures(training_part(arguments.photos), recursive=True)
-    if not photos:
-        raise InputError(f"No pictures in {arguments.photos}")
+    photos = training_photos(arguments.photos)
     sets = {"hard": hard_pairs(photos), "forward": forward_pairs(photos)}
     networks = {model: load_network(find_model(model)) for model in arguments.models}
     print("model, set: greatest correction (median, 99 %, all), mean and smallest gain in dB")
@@ -73,12 +70,12 @@ def forward_pairs(photos):
         growth = rng.uniform(0.03, 0.2) * rng.choice([-1, 1])
         centre = width / 2 + rng.normal(0, 40), height / 2 + rng.normal(0, 25)
         aside = rng.normal(0, 4, 2)
-        total = 0
+        light, total = sharp**2.2, 0
         for moment in np.linspace(-0.5, 0.5, 33):
             matrix = cv2.getRotationMatrix2D(centre, 0, 1 + growth * moment)
             matrix[:, 2] += moment * aside
             total += cv2.warpAffine(
-                sharp**2.2, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+                light, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
             )
         blurred = np.clip(total / 33, 0, 1) ** (1 / 2.2)
         top, left = (height - HEIGHT) // 2, (width - WIDTH) // 2

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from unet_deblur_tf import serving, shipped, warmup
+from unet_deblur_tf import serving, warmup
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import make_folder
 from unet_deblur_tf.restoration import MODELS, find_model, keras_file, load_network
@@ -82,10 +82,8 @@ def export_network(
 
 def _home(path):
     """The folder that a network's exports go to by default."""
-    if shipped.is_own(path):
-        return MODELS / path.stem  # not into the package
     if path.suffix == ".keras" and path.name != "model.keras":
-        return MODELS / path.stem  # a file alone, with whatever around it
+        return MODELS / path.stem  # a file alone, with whatever around it, such as the package
     # A version has its network in its assets.extra/, below the model's folder.
     return path.parent.parent.parent if path.parent.name == "assets.extra" else path.parent
 

@@ -27,11 +27,10 @@ from unet_deblur_tf.layers import CELL, window_means
 from unet_deblur_tf.memory import free_memory, restoring_bytes_per_pixel
 from unet_deblur_tf.models import in_precision, pool_within, receptive_radius, scale_of, squeezes
 from unet_deblur_tf.processor import advice
-from unet_deblur_tf.serving import versions
+from unet_deblur_tf.serving import PICTURE, versions
 
 MODELS = Path("saved_models")
 POOLING_WINDOW = 1.5  # times the training crop, as Chu et al. found best (ECCV 2022)
-PICTURE = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
 TAPER = 32  # pixels over which one tile fades into the next
 SMALLEST_TILE, SMALLEST_CHOSEN = 128, 256  # asked for, and chosen however little memory there is
 

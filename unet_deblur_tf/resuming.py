@@ -93,7 +93,9 @@ def prepare(work, settings, fresh):
 
 
 def recorded_settings(work):
-    """The settings of an interrupted run, empty if there is none."""
+    """The settings of an interrupted run, empty if there is none or it had not completed an epoch."""
+    if not completed_epochs(work):
+        return {}
     try:
         return json.loads((work / "settings.json").read_text())
     except (OSError, ValueError):

@@ -17,6 +17,7 @@ from unet_deblur_tf.files import remove_stale
 from unet_deblur_tf.inference import for_inference
 from unet_deblur_tf.picture_files import decode_upright, if_within
 
+PICTURE = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
 MAX_PIXELS = 1920 * 1200  # of a request, unless set otherwise
 
 
@@ -40,10 +41,9 @@ def export(model, folder, max_pixels=MAX_PIXELS):
     """
 
     fast = for_inference(model)
-    picture = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
 
     # Both signatures call it, so that the network is traced, kept and loaded once.
-    @tf.function(input_signature=[picture])
+    @tf.function(input_signature=[PICTURE])
     def restore(image):
         # Under mixed precision, too, what leaves is float32: TensorFlow Serving's JSON knows no bfloat16.
         return {"restored": tf.clip_by_value(tf.cast(fast(image, training=False), tf.float32), 0.0, 1.0)}
@@ -67,7 +67,7 @@ def export(model, folder, max_pixels=MAX_PIXELS):
     # ExportArchive, since a plain `tf.saved_model.save` loads in Python and fails in TensorFlow Serving.
     archive = keras.export.ExportArchive()
     archive.track(fast)
-    archive.add_endpoint("serving_default", restore_tensor, [picture])
+    archive.add_endpoint("serving_default", restore_tensor, [PICTURE])
     archive.add_endpoint("serving_bytes", restore_files, [tf.TensorSpec((None,), tf.string, name="image_bytes")])
     archive.write_out(str(folder), verbose=False)
 

@@ -125,8 +125,7 @@ def _train(base, cache_dir, data_dir, cache, pooling, fresh, settings):
     if cache == "auto":
         cache, reason = choose_cache(pairs["train"], cache_dir)
     # What fits in memory may have changed since an interrupted run; how it goes on may not.
-    goes_on = not fresh and resuming.completed_epochs(work) > 0
-    recorded = (goes_on and resuming.recorded_settings(work).get("crops_per_picture")) or 0
+    recorded = 0 if fresh else resuming.recorded_settings(work).get("crops_per_picture") or 0
     recorded = distribution.from_chief(strategy, recorded)
     if settings.crops_per_picture is None and recorded:
         settings = dataclasses.replace(settings, crops_per_picture=recorded)
@@ -286,17 +285,6 @@ def take_weights(model, path):
         InputError: if what is there is not a network of the same layers and shapes.
     """
     source = load_network(find_model(path))
-
-    def architecture(network):
-        return {
-            layer.name: (
-                # Keras' own in networks of before there was ours; they hold the same.
-                "norm" if isinstance(layer, keras.layers.BatchNormalization) else type(layer).__name__,
-                [weight.shape for weight in layer.weights],
-            )
-            for layer in network.layers
-        }
-
     if architecture(model) != architecture(source):
         raise InputError(
             f"--start-from {path} is a {source.name or 'SavedModel'} with other layers than this {model.name}: "
@@ -304,6 +292,18 @@ def take_weights(model, path):
         )
     for layer in model.layers:
         layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
+def architecture(network):
+    """What two networks must agree in to exchange weights: a dict from layers' names to (kind, shapes of weights)."""
+    return {
+        layer.name: (
+            # Keras' own in networks of before there was ours; they hold the same.
+            "norm" if isinstance(layer, keras.layers.BatchNormalization) else type(layer).__name__,
+            [weight.shape for weight in layer.weights],
+        )
+        for layer in network.layers
+    }
 
 
 def callbacks(settings, network, base, work, epochs_done, validation):

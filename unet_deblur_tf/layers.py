@@ -131,17 +131,25 @@ class BilinearUpsampling2D(keras.layers.Layer):
 
 def double_size(features):
     """What `BilinearUpsampling2D` computes, in the dtype that it is given."""
-    _, height, width, _ = ops.shape(features)
-    size = (2 * height, 2 * width)
     if keras.config.backend() == "tensorflow":
         # `keras.ops.image.resize` compares the size with 0 in Python, which a size
         # known only when the graph runs does not allow (Keras 3.15).
         import tensorflow as tf
 
-        resized = tf.image.resize(features, size, "bilinear")
-    else:
-        resized = ops.image.resize(features, size, "bilinear", data_format="channels_last")
-    return ops.cast(resized, features.dtype)
+        _, height, width, _ = ops.shape(features)
+        return ops.cast(tf.image.resize(features, (2 * height, 2 * width), "bilinear"), features.dtype)
+    # Not `keras.ops.image.resize`: JAX's is a product with a dense matrix.
+    for axis in (1, 2):
+        everywhere, shape = (slice(None),) * axis, list(ops.shape(features))
+        first, last, but_first, but_last = (
+            features[(*everywhere, part)] for part in (slice(1), slice(-1, None), slice(1, None), slice(-1))
+        )
+        before = ops.concatenate([first, but_last], axis)
+        after = ops.concatenate([but_first, last], axis)
+        places = [0.25 * before + 0.75 * features, 0.75 * features + 0.25 * after]
+        shape[axis] *= 2
+        features = ops.reshape(ops.stack(places, axis + 1), shape)
+    return features
 
 
 class _Blocks(keras.layers.Layer):

@@ -1,4 +1,4 @@
-"""Muon for convolutional networks."""
+"""The optimizers of `train.py --optimizer`, Muon for convolutional networks among them."""
 
 import keras
 from keras import ops
@@ -53,3 +53,20 @@ class ConvolutionMuon(keras.optimizers.Muon):
             product = factor @ product
             gram = factor @ factor @ gram
         return product @ x
+
+
+def optimizer_of(name, rate):
+    """An optimizer with the settings of the recipes.
+
+    Args:
+        name: str, one of `recipes.OPTIMIZERS`.
+        rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+    """
+    if name == "adam":
+        return keras.optimizers.Adam(rate)
+    if name == "adamw":
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=1.0)
+    else:
+        optimizer = ConvolutionMuon(rate, weight_decay=1e-4, adam_weight_decay=1e-4, global_clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

@@ -37,7 +37,7 @@ from unet_deblur_tf.files import write_by_rename, writing_explained
 from unet_deblur_tf.levels import for_training
 from unet_deblur_tf.losses import mixture
 from unet_deblur_tf.models import build, pool_within, squeezes
-from unet_deblur_tf.optimizers import ConvolutionMuon
+from unet_deblur_tf.optimizers import optimizer_of
 from unet_deblur_tf.recipes import LOSSES
 from unet_deblur_tf.restoration import POOLING_WINDOW, Restorer, find_model, load_network, load_restorer, pooling_of
 from unet_deblur_tf.server_configs import write_configs
@@ -247,16 +247,8 @@ def compile_model(model, settings):
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup
         )
-    if settings.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(rate)
-    elif settings.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=1.0)
-    else:
-        optimizer = ConvolutionMuon(rate, weight_decay=1e-4, adam_weight_decay=1e-4, global_clipnorm=1.0)
-    if settings.optimizer != "adam":
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
-        optimizer=optimizer,
+        optimizer=optimizer_of(settings.optimizer, rate),
         loss=mixture(LOSSES[settings.loss]),
         metrics=[metrics.psnr, metrics.ssim],
         # Under a strategy, Keras 3.15 would compile the exchange between devices too, which XLA refuses.

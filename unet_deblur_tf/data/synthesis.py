@@ -34,6 +34,8 @@ class Difficulty:
         unblurred: share of the training pairs without motion, so that the network
             learns to leave sharp pictures alone. None in validation and test pairs.
         scenes: number of pairs of the splits (train, val, test).
+        forward: standard deviation of the camera's way forward during the exposure, as
+            a part of the distance of what it sees.
     """
 
     width: int
@@ -45,6 +47,7 @@ class Difficulty:
     noise: float
     unblurred: float
     scenes: dict[str, int]
+    forward: float = 0.0
 
     def with_training_pairs(self, count):
         """The same with another number of pairs to train on."""
@@ -100,10 +103,17 @@ def blurred_pair(rng, backdrop, object_fill, difficulty, moving=True):
     if backdrop.shape != expected or object_fill.shape != expected:
         raise ValueError(f"Scenes must be {expected}. Received: {backdrop.shape} and {object_fill.shape}")
     length = float(np.exp(rng.uniform(*np.log(difficulty.blur)))) if moving else 0.0
+    size = np.array([difficulty.width, difficulty.height])
+    ahead, forward = size / 2 + margin(difficulty), 0.0
+    if moving and difficulty.forward:
+        ahead += rng.normal(0, 0.25, 2) * size
+        forward = rng.normal(0, difficulty.forward)
     # Two moments per pixel of path, up to 64: fewer, and the average shows copies instead of a blur.
-    moments = int(np.clip(np.ceil(2 * length), 16, 64)) | 1
+    reach = length + abs(forward) * np.hypot(*size) / 2
+    moments = int(np.clip(np.ceil(2 * reach), 16, 64)) | 1
     camera = trajectory(rng, length, moments)
-    turn = np.linspace(-0.5, 0.5, moments) * (rng.normal(0, difficulty.rotation) if moving else 0.0)
+    time = np.linspace(-0.5, 0.5, moments)
+    turn = time * (rng.normal(0, difficulty.rotation) if moving else 0.0)
 
     layers = [(_to_light(rng, backdrop, difficulty.gamma), None, camera)]
     for _ in range(rng.integers(0, difficulty.objects + 1)):
@@ -111,7 +121,8 @@ def blurred_pair(rng, backdrop, object_fill, difficulty, moving=True):
 
     total = np.zeros((difficulty.height, difficulty.width, 3), np.float32)
     for moment in range(moments):
-        frame = _render(layers, moment, turn[moment], difficulty)
+        view = cv2.getRotationMatrix2D(ahead.tolist(), float(turn[moment]), 1 + forward * time[moment])
+        frame = _render(layers, moment, view, difficulty)
         total += frame
         if moment == moments // 2:
             sharp = frame.copy()
@@ -152,15 +163,13 @@ def _moving_object(rng, fill, difficulty, camera, length):
     return mask * _to_light(rng, fill, difficulty.gamma), mask, camera + own
 
 
-def _render(layers, moment, turn, difficulty):
-    """One sharp moment, in light: each layer shifted and turned, the later ones in front."""
-    edge = margin(difficulty)
+def _render(layers, moment, view, difficulty):
+    """One sharp moment, in light: each layer seen by the camera's `(2, 3)` view and shifted, the later in front."""
     size = (difficulty.width, difficulty.height)
-    centre = np.array(size) / 2 + edge
     frame = None
     for light, opacity, path in layers:
-        matrix = cv2.getRotationMatrix2D(centre.tolist(), float(turn), 1.0)
-        matrix[:, 2] += path[moment] - edge
+        matrix = view.copy()
+        matrix[:, 2] += path[moment] - margin(difficulty)
         # Cubic, since linear interpolation would soften each moment by itself; the same
         # for light and opacity, or objects get an outline that no camera makes.
         light, opacity = (

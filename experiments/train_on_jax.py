@@ -1,0 +1,229 @@
+"""Trains a network for a fixed time on a GPU that JAX has, on windows that `stream.py` renders meanwhile.
+
+KERAS_BACKEND=jax python experiments/train_on_jax.py unet --stream runs/stream --seconds 400 --output runs/unet
+python experiments/train_on_jax.py unet --to-keras runs/unet --output unet.keras       (with TensorFlow, anywhere)
+
+The recipe is that of `train.py`, in bfloat16. Windows are cut, flipped and turned on the GPU; the rate falls from
+`--rate` to 0 as a cosine over the time, after a warm-up. Besides the last weights their moving average is kept. Both
+are written as parts of at most 15 MB, `last.N.npz` and `average.N.npz`, every two minutes and at the end.
+"""
+
+import argparse
+import functools
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+from stream import GROUPS, REAL, SIDE
+
+from unet_deblur_tf import cli
+from unet_deblur_tf.recipes import LOSSES, RECIPES
+from unet_deblur_tf.variants import VARIANTS
+
+RECIPE = RECIPES["default"]
+SHARES = {name: group.share for name, group in GROUPS.items()} | REAL
+STEPS = 20  # in a call of the compiled function
+PART = 15_000_000
+SAVE_EVERY = 120.0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("variant", choices=VARIANTS)
+    parser.add_argument("--stream", type=Path, help="what stream.py writes")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=300.0, help="from the first step on (default: %(default)s)")
+    parser.add_argument("--batch-size", type=cli.positive_int, default=32)
+    parser.add_argument("--crop", type=cli.positive_int, default=192, help="a multiple of 32 (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=RECIPE["learning_rate"])
+    parser.add_argument("--warmup", type=float, default=0.05, help="as a part of the time (default: %(default)s)")
+    parser.add_argument("--average", type=float, default=0.999, help="decay of the average (default: %(default)s)")
+    parser.add_argument("--precision", default="mixed_bfloat16")
+    parser.add_argument("--capacity", type=cli.positive_int, default=24_000, help="windows of 320x320 on the GPU")
+    parser.add_argument("--start-from", type=Path, help="a .keras file, or a folder with average.N.npz")
+    parser.add_argument("--to-keras", type=Path, metavar="FOLDER", help="only write its weights as a .keras file")
+    parser.add_argument("--weights", choices=["average", "last"], default="average", help="of --to-keras")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main(arguments):
+    import keras
+
+    from unet_deblur_tf.models import build
+
+    keras.utils.set_random_seed(arguments.seed)
+    if not arguments.to_keras:
+        keras.config.set_dtype_policy(arguments.precision)
+    network = build(arguments.variant, **{key: RECIPE[key] for key in ("norm", "head", "activation")})
+    if arguments.to_keras:
+        network.set_weights(load_parts(arguments.to_keras, arguments.weights))
+        network.save(arguments.output)
+        return
+    if arguments.start_from:
+        network.set_weights(starting_weights(arguments.start_from))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    train(network, arguments)
+
+
+def starting_weights(path):
+    """The weights of a .keras file or of what this script wrote."""
+    if path.is_dir():
+        return load_parts(path, "average")
+    import keras
+
+    return keras.saving.load_model(path, compile=False).get_weights()
+
+
+def train(network, arguments):
+    import jax
+    import jax.numpy as jnp
+
+    from unet_deblur_tf import jax_training
+    from unet_deblur_tf.optimizers import optimizer_of
+
+    trained = jax_training.for_jax(network)
+    optimizer = optimizer_of(RECIPE["optimizer"], arguments.rate)
+    state = jax_training.initial_state(trained, optimizer)
+    step = jax_training.train_step(trained, optimizer, LOSSES[RECIPE["loss"]])
+    pool = Pool(arguments.stream, arguments.capacity)
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def steps(state, average, windows, starts, counts, rate, key):
+        state = jax_training.with_rate(state, optimizer, rate)
+
+        def one(carry, key):
+            state, average = carry
+            state, loss = step(state, *draw(key, windows, starts, counts, arguments.batch_size, arguments.crop))
+            kept = arguments.average
+            average = [kept * old + (1 - kept) * new for old, new in zip(average, state[0])]
+            return (state, average), loss
+
+        (state, average), losses = jax.lax.scan(one, (state, average), jax.random.split(key, STEPS))
+        return state, average, losses.mean()
+
+    average = [jnp.array(value) for value in state[0]]
+    key = jax.random.key(arguments.seed)
+    flops = jax_training.convolution_flops(network, arguments.crop)
+    pool.read()
+    begin = saved = said = None
+    done, losses = 0, []
+    print(
+        f"{network.name}: {network.count_params():,} parameters on {jax.devices()[0].device_kind}, compiling",
+        flush=True,
+    )
+    compiling = time.perf_counter()
+    while True:
+        elapsed = time.perf_counter() - begin if begin else 0.0
+        if elapsed >= arguments.seconds:
+            break
+        part = elapsed / arguments.seconds
+        rate = arguments.rate * min(1, (part + 1e-3) / arguments.warmup) * (1 + math.cos(math.pi * part)) / 2
+        key, own = jax.random.split(key)
+        state, average, loss = steps(state, average, pool.windows, pool.starts, pool.counts, rate, own)
+        losses.append(loss)
+        if begin is None:
+            loss.block_until_ready()
+            begin = saved = said = time.perf_counter()
+            print(f"first {STEPS} steps after {begin - compiling:.0f} s", flush=True)
+            continue
+        done += STEPS
+        if len(losses) > 2:
+            losses[-3].block_until_ready()  # not further ahead of the GPU, so that time is kept
+        now = time.perf_counter()
+        if now - said > 10:
+            said = now
+            speed = done * arguments.batch_size / (now - begin)
+            print(
+                f"{now - begin:4.0f} s, {done} steps, loss {float(np.mean(losses[-20:])):.4f}, rate {rate:.2e}, "
+                f"{speed:.0f} windows/s, {speed * flops / 1e12:.0f} TFLOP/s, pairs {pool.counts.tolist()}",
+                flush=True,
+            )
+            pool.read()
+        if now - saved > SAVE_EVERY:
+            saved = now
+            save_parts(network, state[0], arguments.output, "last")
+            save_parts(network, average, arguments.output, "average")
+    save_parts(network, state[0], arguments.output, "last")
+    save_parts(network, average, arguments.output, "average")
+    print(f"{done} steps of {arguments.batch_size} windows of {arguments.crop}x{arguments.crop}", flush=True)
+
+
+def draw(key, windows, starts, counts, batch_size, crop):
+    """A batch of (blurred, sharp), float32 in 0..1: of each group by its share, anywhere, in any of eight positions."""
+    import jax
+    import jax.numpy as jnp
+
+    keys = jax.random.split(key, 5)
+    logits = jnp.where(counts > 0, jnp.log(jnp.array(list(SHARES.values()))), -jnp.inf)
+    group = jax.random.categorical(keys[0], logits, shape=(batch_size,))
+    within = jnp.floor(jax.random.uniform(keys[1], (batch_size,)) * counts[group]).astype("int32")
+    corner = jax.random.randint(keys[2], (batch_size, 2), 0, SIDE - crop + 1)
+
+    def cut(index, corner):
+        return jax.lax.dynamic_slice(windows, (index, 0, *corner, 0), (1, 2, crop, crop, 3))[0]
+
+    pairs = jax.vmap(cut)(starts[group] + within, corner)
+    flips = jax.random.bernoulli(keys[3], shape=(3, batch_size, 1, 1, 1, 1))
+    pairs = jnp.where(flips[0], pairs[:, :, ::-1], pairs)
+    pairs = jnp.where(flips[1], pairs[:, :, :, ::-1], pairs)
+    pairs = jnp.where(flips[2], pairs.swapaxes(2, 3), pairs)
+    pairs = pairs.astype("float32") / 255
+    return pairs[:, 0], pairs[:, 1]
+
+
+class Pool:
+    """Windows on the GPU, uint8 `(capacity, 2, SIDE, SIDE, 3)`: each group has a part of its own, by its share."""
+
+    def __init__(self, folder, capacity):
+        import jax
+        import jax.numpy as jnp
+
+        self.folder = folder
+        self.sizes = np.array([int(share * capacity) for share in SHARES.values()])
+        self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype("int32")
+        self.counts = np.zeros(len(SHARES), "int32")
+        self.seen = set()
+        self.windows = jnp.zeros((self.sizes.sum(), 2, SIDE, SIDE, 3), "uint8")
+        self.put = jax.jit(jax.lax.dynamic_update_slice, donate_argnums=0)
+
+    def read(self):
+        """Takes what has been rendered since, as far as there is room."""
+        for number, name in enumerate(SHARES):
+            for path in sorted((self.folder / name).glob("[!.]*.npy")):
+                if path in self.seen:
+                    continue
+                self.seen.add(path)
+                new = np.load(path)[: self.sizes[number] - self.counts[number]]
+                if len(new):
+                    self.windows = self.put(self.windows, new, (self.starts[number] + self.counts[number], 0, 0, 0, 0))
+                    self.counts[number] += len(new)
+
+
+def save_parts(network, trainable, folder, name):
+    """Writes the network's weights, float32, with these trainable values, in parts of at most `PART` bytes."""
+    for variable, value in zip(network.trainable_variables, trainable, strict=True):
+        variable.assign(value)
+    parts, size = [[]], 0
+    for weight in network.get_weights():
+        if size + weight.nbytes > PART and parts[-1]:
+            parts.append([])
+            size = 0
+        parts[-1].append(weight)
+        size += weight.nbytes
+    for number, part in enumerate(parts):
+        np.savez(folder / f"{name}.{number}.npz", *part)
+
+
+def load_parts(folder, name):
+    """What `save_parts` wrote: a list of arrays."""
+    weights = []
+    for path in sorted(folder.glob(f"{name}.*.npz")):
+        with np.load(path) as part:
+            weights.extend(part[key] for key in part.files)
+    return weights
+
+
+if __name__ == "__main__":
+    cli.run(main, parse_arguments())

@@ -1,0 +1,75 @@
+"""Steps on Keras' JAX backend against those of `train.py`."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from unet_deblur_tf import losses, training
+from unet_deblur_tf.models import unet
+from unet_deblur_tf.recipes import LOSSES
+
+SMALL = (16, 16, 24, 24, 16)  # at least 16, where Muon begins
+
+STEPS = """
+import sys, keras, jax, numpy as np
+from unet_deblur_tf import jax_training, models
+from unet_deblur_tf.optimizers import optimizer_of
+from unet_deblur_tf.recipes import LOSSES
+
+SMALL = (16, 16, 24, 24, 16)  # at least 16, where Muon begins
+assert keras.config.backend() == 'jax' and 'tensorflow' not in sys.modules
+folder, optimizer, norm = sys.argv[1:]
+network = keras.saving.load_model(folder + '/model.keras')
+given = np.load(folder + '/given.npz')
+for name, loss in jax_training.BY_NAME.items():
+    np.testing.assert_allclose(loss(given['sharp'], given['blurred']), given[name], rtol=1e-4, atol=1e-6)
+trained = jax_training.for_jax(network)
+optimizer = optimizer_of(optimizer, 123.0)
+state = jax_training.initial_state(trained, optimizer)
+state = jax_training.with_rate(state, optimizer, 1e-3)
+step = jax.jit(jax_training.train_step(trained, optimizer, LOSSES['ssim+l1+fourier']))
+losses = []
+for _ in range(3):
+    state, loss = step(state, given['blurred'], given['sharp'])
+    losses.append(loss)
+jax_training.put_back(trained, state)
+np.savez(folder + '/after.npz', *network.get_weights(), losses=losses)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("optimizer", "norm"), [("muon", "none"), ("adamw", "batch")])
+def test_steps_on_jax_are_those_of_train(tmp_path, optimizer, norm):
+    keras.utils.set_random_seed(3)
+    network = unet(skips="projected", scale=2, widths=SMALL, norm=norm, activation="leaky_relu")
+    out = network.get_layer("out_conv").kernel
+    out.assign(np.random.default_rng(4).normal(0, 0.01, out.shape))
+    network.save(tmp_path / "model.keras")
+    blurred, sharp = np.random.default_rng(5).random((2, 3, 64, 96, 3), np.float32)
+    values = {name: getattr(losses, f"{name}_loss")(sharp, blurred) for name in ("ssim", "l1", "fourier")}
+    np.savez(tmp_path / "given.npz", blurred=blurred, sharp=sharp, **values)
+    subprocess.run(
+        [sys.executable, "-c", STEPS, str(tmp_path), optimizer, norm],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        check=True,
+    )
+
+    settings = argparse.Namespace(learning_rate=1e-3, schedule="constant", optimizer=optimizer, loss="ssim+l1+fourier")
+    before = network.get_weights()
+    training.compile_model(network, settings)
+    network.compile(network.optimizer, losses.mixture(LOSSES["ssim+l1+fourier"]))
+    expected = []
+    for _ in range(3):
+        network.reset_metrics()
+        expected.append(network.train_on_batch(blurred, sharp)[0])
+    with np.load(tmp_path / "after.npz") as after:
+        np.testing.assert_allclose(after["losses"], expected, rtol=1e-4)
+        for number, (weight, was) in enumerate(zip(network.get_weights(), before)):
+            moved = np.abs(weight - was).max()
+            assert moved > 0
+            np.testing.assert_allclose(after[f"arr_{number}"], weight, atol=0.02 * moved)

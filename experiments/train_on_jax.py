@@ -1,16 +1,20 @@
 """Trains a network for a fixed time on a GPU that JAX has, on windows that `stream.py` renders meanwhile.
 
 KERAS_BACKEND=jax python experiments/train_on_jax.py unet --stream runs/stream --seconds 400 --output runs/unet
-python experiments/train_on_jax.py unet --to-keras runs/unet --output unet.keras       (with TensorFlow, anywhere)
+python experiments/train_on_jax.py unet --to-keras runs/unet --output unet          (anywhere, with TensorFlow, too)
+python experiments/ship.py unet/model.keras unet
 
 The recipe is that of `train.py`, in bfloat16. Windows are cut, flipped and turned on the GPU; the rate falls from
 `--rate` to 0 as a cosine over the time, after a warm-up. Besides the last weights their moving average is kept. Both
-are written as parts of at most 15 MB, `last.N.npz` and `average.N.npz`, every two minutes and at the end.
+are written as parts of at most 15 MB, `last.N.npz` and `average.N.npz`, every two minutes and at the end, with
+`run.json`. `--to-keras` makes `model.keras` of one of them in a new folder, with `run.json` beside it.
 """
 
 import argparse
 import functools
+import json
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -36,14 +40,14 @@ def parse_arguments():
     parser.add_argument("--seconds", type=float, default=300.0, help="from the first step on (default: %(default)s)")
     parser.add_argument("--batch-size", type=cli.positive_int, default=32)
     parser.add_argument("--crop", type=cli.positive_int, default=192, help="a multiple of 32 (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=RECIPE["learning_rate"])
+    parser.add_argument("--rate", type=float, default=RECIPE["learning_rate"], help="default: %(default)s")
     parser.add_argument("--warmup", type=float, default=0.05, help="as a part of the time (default: %(default)s)")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the average (default: %(default)s)")
     parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--capacity", type=cli.positive_int, default=24_000, help="windows of 320x320 on the GPU")
-    parser.add_argument("--start-from", type=Path, help="a .keras file, or a folder with average.N.npz")
-    parser.add_argument("--to-keras", type=Path, metavar="FOLDER", help="only write its weights as a .keras file")
-    parser.add_argument("--weights", choices=["average", "last"], default="average", help="of --to-keras")
+    parser.add_argument("--start-from", type=Path, help="a .keras file")
+    parser.add_argument("--to-keras", type=Path, metavar="FOLDER", help="only write its weights for Keras")
+    parser.add_argument("--weights", choices=["average", "last"], default="last", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -59,21 +63,14 @@ def main(arguments):
     network = build(arguments.variant, **{key: RECIPE[key] for key in ("norm", "head", "activation")})
     if arguments.to_keras:
         network.set_weights(load_parts(arguments.to_keras, arguments.weights))
-        network.save(arguments.output)
+        arguments.output.mkdir(parents=True)
+        network.save(arguments.output / "model.keras")
+        shutil.copy2(arguments.to_keras / "run.json", arguments.output)
         return
     if arguments.start_from:
-        network.set_weights(starting_weights(arguments.start_from))
+        network.set_weights(keras.saving.load_model(arguments.start_from, compile=False).get_weights())
     arguments.output.mkdir(parents=True, exist_ok=True)
     train(network, arguments)
-
-
-def starting_weights(path):
-    """The weights of a .keras file or of what this script wrote."""
-    if path.is_dir():
-        return load_parts(path, "average")
-    import keras
-
-    return keras.saving.load_model(path, compile=False).get_weights()
 
 
 def train(network, arguments):
@@ -109,10 +106,8 @@ def train(network, arguments):
     pool.read()
     begin = saved = said = None
     done, losses = 0, []
-    print(
-        f"{network.name}: {network.count_params():,} parameters on {jax.devices()[0].device_kind}, compiling",
-        flush=True,
-    )
+    device = jax.devices()[0].device_kind
+    print(f"{network.name}: {network.count_params():,} parameters on {device}, compiling", flush=True)
     compiling = time.perf_counter()
     while True:
         elapsed = time.perf_counter() - begin if begin else 0.0
@@ -123,18 +118,18 @@ def train(network, arguments):
         key, own = jax.random.split(key)
         state, average, loss = steps(state, average, pool.windows, pool.starts, pool.counts, rate, own)
         losses.append(loss)
+        done += STEPS
         if begin is None:
             loss.block_until_ready()
             begin = saved = said = time.perf_counter()
             print(f"first {STEPS} steps after {begin - compiling:.0f} s", flush=True)
             continue
-        done += STEPS
         if len(losses) > 2:
             losses[-3].block_until_ready()  # not further ahead of the GPU, so that time is kept
         now = time.perf_counter()
         if now - said > 10:
             said = now
-            speed = done * arguments.batch_size / (now - begin)
+            speed = (done - STEPS) * arguments.batch_size / (now - begin)
             print(
                 f"{now - begin:4.0f} s, {done} steps, loss {float(np.mean(losses[-20:])):.4f}, rate {rate:.2e}, "
                 f"{speed:.0f} windows/s, {speed * flops / 1e12:.0f} TFLOP/s, pairs {pool.counts.tolist()}",
@@ -147,6 +142,9 @@ def train(network, arguments):
             save_parts(network, average, arguments.output, "average")
     save_parts(network, state[0], arguments.output, "last")
     save_parts(network, average, arguments.output, "average")
+    run = {key: value for key, value in vars(arguments).items() if not isinstance(value, Path)}
+    run = {**RECIPE, **run, "learning_rate": arguments.rate, "steps": done, "device": device}
+    (arguments.output / "run.json").write_text(json.dumps({"settings": run}, indent=1) + "\n")
     print(f"{done} steps of {arguments.batch_size} windows of {arguments.crop}x{arguments.crop}", flush=True)
 
 

@@ -1,6 +1,9 @@
 """What the experiments are made of, as far as it can be told without training."""
 
 import argparse
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -94,3 +97,32 @@ def test_stress_measures_corrections_and_gains(tmp_path, save_picture, monkeypat
     assert corrections == pytest.approx([0.125] * 3, abs=1e-6)
     error, lifted = (np.mean((np.clip(each, 0, 1) - sharp) ** 2, axis=(1, 2, 3)) for each in (blurred, blurred + 0.125))
     assert gains == pytest.approx(list(-10 * np.log10(lifted / error)), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_what_is_trained_on_jax_becomes_a_network_for_tensorflow(tmp_path, make_pairs, save_picture, picture):
+    for number in range(3):
+        save_picture(tmp_path / f"photos/{number}.png", picture)
+    scripts = Path(stress.__file__).parent
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+    def run(*command):
+        subprocess.run([sys.executable, *map(str, command)], check=True, env=environment)
+
+    stream, trained = tmp_path / "stream", tmp_path / "trained"
+    flags = ("--photos", tmp_path / "photos", "--pairs", make_pairs(*NAMES), "--workers", 2, "--pairs-at-most", 12)
+    run(scripts / "stream.py", stream, *flags)
+    files = [np.load(path) for path in stream.glob("*/*.npy")]
+    assert {array.shape[1:] for array in files} == {(2, 320, 320, 3)}
+    assert sum(map(len, files)) >= 14  # with the two real pairs to train on
+
+    first = scripts.parent / "unet_deblur_tf/weights/lite.keras"
+    flags = ("--crop", 64, "--batch-size", 2, "--capacity", 60, "--precision", "float32", "--start-from", first)
+    run(scripts / "train_on_jax.py", "lite", "--stream", stream, "--output", trained, "--seconds", 1, *flags)
+    run(scripts / "train_on_jax.py", "lite", "--to-keras", trained, "--output", tmp_path / "keras")
+    network, before = load_network(tmp_path / "keras/model.keras"), load_network(first)
+    for ours, theirs in zip(network.get_weights(), before.get_weights(), strict=True):
+        assert 0 < np.abs(ours - theirs).max() < 0.1
+    settings = json.loads((tmp_path / "keras/run.json").read_text())["settings"]
+    assert settings["variant"] == "lite"
+    assert settings["steps"] > 0

@@ -80,10 +80,14 @@ def test_sharp_scenes_stay_as_they_are(name, picture):
     assert 10 * np.log10(255**2 / np.mean((restored - picture) ** 2)) > 38
 
 
+# Somewhat less than what docs/results.md has: dB on REDS and on GoPro.
+GAINS = {"lite": (1.9, 1.8), "unet": (2.4, 2.2)}
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_real_pictures_that_it_never_saw_get_better(name, real_data):
     restore = load_restorer(find_model(name))
-    for folder, gain in (("reds_320x180", 1.3), ("gopro", 0.9)):
+    for folder, gain in zip(("reds_320x180", "gopro"), GAINS[name]):
         pairs = load_pairs(str(real_data / folder), "test")
         found = summarise(score(restore, pairs[:: len(pairs) // 5], progress=False))
         assert found["gain"]["psnr"] > gain

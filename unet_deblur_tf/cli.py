@@ -47,7 +47,7 @@ def add_model_argument(parser):
     """The flag `--model`, see `restoration.find_model`."""
     parser.add_argument(
         "--model",
-        help="SavedModel folder, .keras file, or the name of a network that comes with the package, such as lite "
+        help="SavedModel folder, .keras file, or the name of a network that comes with the package, unet or lite "
         "(default: the newest under saved_models/, else the package's own)",
     )
 

@@ -1,13 +1,13 @@
-"""Trains a network for a fixed time on a GPU that JAX has, on windows that `stream.py` renders meanwhile.
+"""Trains a network for a time or so many steps on a GPU that JAX has, on windows that `stream.py` renders meanwhile.
 
 KERAS_BACKEND=jax python experiments/train_on_jax.py unet --stream runs/stream --seconds 400 --output runs/unet
 python experiments/train_on_jax.py unet --to-keras runs/unet --output unet          (anywhere, with TensorFlow, too)
 python experiments/ship.py unet/model.keras unet
 
 The recipe is that of `train.py`, in bfloat16. Windows are cut, flipped and turned on the GPU; the rate falls from
-`--rate` to 0 as a cosine over the time, after a warm-up. Besides the last weights their moving average is kept. Both
-are written as parts of at most 15 MB, `last.N.npz` and `average.N.npz`, every two minutes and at the end, with
-`run.json`. `--to-keras` makes `model.keras` of one of them in a new folder, with `run.json` beside it.
+`--rate` to 0 as a cosine, after a warm-up. Besides the last weights their moving average is kept. Both are written as
+parts of at most 15 MB, `last.N.npz` and `average.N.npz`, every two minutes and at the end, then `run.json`.
+`--to-keras` makes `model.keras` of one of them in a new folder, with `run.json` beside it.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import numpy as np
 from stream import GROUPS, REAL, SIDE
 
 from unet_deblur_tf import cli
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.recipes import LOSSES, RECIPES
 from unet_deblur_tf.variants import VARIANTS
 
@@ -37,11 +38,13 @@ def parse_arguments():
     parser.add_argument("variant", choices=VARIANTS)
     parser.add_argument("--stream", type=Path, help="what stream.py writes")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=300.0, help="from the first step on (default: %(default)s)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, default=300.0, help="from the first step on (default: %(default)s)")
+    length.add_argument("--steps", type=cli.positive_int, help="instead, to compare networks after as many steps")
     parser.add_argument("--batch-size", type=cli.positive_int, default=32)
     parser.add_argument("--crop", type=cli.positive_int, default=192, help="a multiple of 32 (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=RECIPE["learning_rate"], help="default: %(default)s")
-    parser.add_argument("--warmup", type=float, default=0.05, help="as a part of the time (default: %(default)s)")
+    parser.add_argument("--warmup", type=float, default=0.05, help="as a part of the whole (default: %(default)s)")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the average (default: %(default)s)")
     parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--capacity", type=cli.positive_int, default=24_000, help="windows of 320x320 on the GPU")
@@ -57,8 +60,18 @@ def main(arguments):
 
     from unet_deblur_tf.models import build
 
-    keras.utils.set_random_seed(arguments.seed)
+    if arguments.output.exists():
+        raise InputError(f"{arguments.output} is there already")
+    if arguments.to_keras and not (arguments.to_keras / "run.json").exists():
+        raise InputError(f"--to-keras {arguments.to_keras} has no run.json: it takes what a run of this script wrote")
     if not arguments.to_keras:
+        if keras.config.backend() != "jax":
+            raise InputError(f"Keras runs on {keras.config.backend()}: set the environment variable KERAS_BACKEND=jax")
+        if arguments.stream is None or not any(arguments.stream.glob("*/[!.]*.npy")):
+            raise InputError(f"--stream {arguments.stream} has no windows: it takes the folder that stream.py writes")
+        if arguments.crop % 32 or arguments.crop > SIDE:
+            raise InputError(f"--crop must be a multiple of 32 up to {SIDE}, not {arguments.crop}")
+        keras.utils.set_random_seed(arguments.seed)
         keras.config.set_dtype_policy(arguments.precision)
     network = build(arguments.variant, **{key: RECIPE[key] for key in ("norm", "head", "activation")})
     if arguments.to_keras:
@@ -69,7 +82,7 @@ def main(arguments):
         return
     if arguments.start_from:
         network.set_weights(keras.saving.load_model(arguments.start_from, compile=False).get_weights())
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    arguments.output.mkdir(parents=True)
     train(network, arguments)
 
 
@@ -110,10 +123,12 @@ def train(network, arguments):
     print(f"{network.name}: {network.count_params():,} parameters on {device}, compiling", flush=True)
     compiling = time.perf_counter()
     while True:
-        elapsed = time.perf_counter() - begin if begin else 0.0
-        if elapsed >= arguments.seconds:
+        if arguments.steps:
+            part = done / arguments.steps
+        else:
+            part = (time.perf_counter() - begin) / arguments.seconds if begin else 0.0
+        if part >= 1:
             break
-        part = elapsed / arguments.seconds
         rate = arguments.rate * min(1, (part + 1e-3) / arguments.warmup) * (1 + math.cos(math.pi * part)) / 2
         key, own = jax.random.split(key)
         state, average, loss = steps(state, average, pool.windows, pool.starts, pool.counts, rate, own)

@@ -59,7 +59,6 @@ def fourier_loss(sharp, restored):
 BY_NAME = dict(ssim=ssim_loss, l1=l1_loss, fourier=fourier_loss)
 
 
-@keras.saving.register_keras_serializable("unet_deblur_tf")
 class BlockPooling2D(keras.layers.Layer):
     """Pools blocks of 2x2, of even sizes, by `operation`: what XLA differentiates without scattering.
 

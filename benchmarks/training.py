@@ -96,12 +96,23 @@ def start_keras(folder, precision, arguments, xla=False, as_built=False):
 
 
 def start_torch(folder, precision, arguments, compiled=False):
+    (variant,) = arguments.variants
+    step = torch_step(variant, folder / "weights.npz", arguments.threads, precision, compiled)
+
+    def take(blurred, sharp):
+        while True:
+            yield step(blurred, sharp).item()
+
+    return take
+
+
+def torch_step(variant, weights, threads, precision, compiled):
+    """A function of (blurred, sharp), arrays `(batch, crop, crop, 3)` or what it gave the device, to the loss there."""
     import torch
     from torch_networks import load_network
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    (variant,) = arguments.variants
-    network = load_network(variant, folder / "weights.npz", arguments.threads).train().to(device)
+    network = load_network(variant, weights, threads).train().to(device)
     matrices = [each for each in network.parameters() if each.ndim > 1]
     vectors = [each for each in network.parameters() if each.ndim == 1]
     groups = [{"params": matrices, "weight_decay": DECAY}, {"params": vectors, "weight_decay": 0}]
@@ -109,20 +120,19 @@ def start_torch(folder, precision, arguments, compiled=False):
     forward = torch.compile(network) if compiled else network
     loss_of = torch.compile(torch_loss) if compiled else torch_loss
 
-    def take(blurred, sharp):
+    def step(blurred, sharp):
         # Height, width, channels turned to the front without moving anything: this is channels last.
-        blurred, sharp = (torch.from_numpy(each).to(device).permute(0, 3, 1, 2) for each in (blurred, sharp))
-        while True:
-            optimizer.zero_grad()
-            with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-                restored = forward(blurred)
-            loss = loss_of(sharp, restored.float())
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-            optimizer.step()
-            yield loss.item()
+        blurred, sharp = (torch.as_tensor(each, device=device).permute(0, 3, 1, 2) for each in (blurred, sharp))
+        optimizer.zero_grad()
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+            restored = forward(blurred)
+        loss = loss_of(sharp, restored.float())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        optimizer.step()
+        return loss
 
-    return take
+    return step
 
 
 def torch_loss(sharp, restored):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from common import in_own_process, keras_weights
-from training import CLIP, DECAY, RATE, torch_loss
+from training import RATE, torch_step
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.files import write_by_rename
@@ -92,27 +92,15 @@ def start_keras(arguments, blurred, sharp, as_built=False):
 def start_torch(arguments, blurred, sharp, compiled=False):
     """The same in PyTorch."""
     import torch
-    from torch_networks import load_network
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.benchmark = True
-    model = load_network(*arguments.variants, arguments.folder / "weights.npz", os.cpu_count()).train().to(device)
-    matrices = [each for each in model.parameters() if each.ndim > 1]
-    vectors = [each for each in model.parameters() if each.ndim == 1]
-    groups = [{"params": matrices, "weight_decay": DECAY}, {"params": vectors, "weight_decay": 0}]
-    optimizer = torch.optim.AdamW(groups, RATE, eps=1e-7, fused=True)
-    forward, loss_of = (torch.compile(model), torch.compile(torch_loss)) if compiled else (model, torch_loss)
-    blurred, sharp = (torch.from_numpy(each).to(device).permute(0, 3, 1, 2) for each in (blurred, sharp))
+    step = torch_step(*arguments.variants, arguments.folder / "weights.npz", os.cpu_count(), "bfloat16", compiled)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    blurred, sharp = (torch.as_tensor(each, device=device) for each in (blurred, sharp))
 
     def take(count):
         for _ in range(count):
-            optimizer.zero_grad()
-            with torch.autocast(device, torch.bfloat16):
-                restored = forward(blurred)
-            loss = loss_of(sharp, restored.float())
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
+            loss = step(blurred, sharp)
         return loss.item()
 
     return take, f"PyTorch {torch.__version__}"

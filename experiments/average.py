@@ -22,8 +22,8 @@ def main(arguments):
 
     from unet_deblur_tf.errors import InputError
     from unet_deblur_tf.files import write_by_rename
+    from unet_deblur_tf.models import architecture
     from unet_deblur_tf.restoration import find_model, load_network
-    from unet_deblur_tf.training import architecture
 
     if arguments.output.suffix != ".keras" or arguments.output.exists():
         raise InputError(f"--output takes a .keras file that is not there yet, not {arguments.output}")

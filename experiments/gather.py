@@ -30,7 +30,7 @@ from unet_deblur_tf.errors import InputError
 CUT_OUT = dict(width=480, height=480)
 
 # Entries: (difficulty, from photos, seed, pairs, what else differs from the difficulty).
-# Rounds one and two of the shipped network: `mixed` in three seeds, so that a photo gives many different regions.
+# Rounds one and two of `lite`: `mixed` in three seeds, so that a photo gives many different regions.
 MIXTURE = (
     ("quick", True, 0, 480),
     ("mixed", True, 0, 600),
@@ -92,11 +92,7 @@ def gather(arguments, photos, output):
         for difficulty in dict.fromkeys(difficulty for difficulty, *_ in SETS[arguments.set] if difficulty != "gopro"):
             link(make_split(split, DIFFICULTIES[difficulty], held_out), output / split / difficulty)
     for number, folder in enumerate(arguments.pairs):
-        found = find_pairs(folder)
-        pairs = found.get("train") or found.get("")
-        if not pairs:
-            raise InputError(f"{folder} has no pairs to train on; it has {', '.join(found)}")
-        for pair, turn in itertools.product(pairs, range(arguments.repeat)):
+        for pair, turn in itertools.product(training_pairs(folder), range(arguments.repeat)):
             source = f"pairs{number}_{pair.sequence.replace('/', '_')}_{turn}"
             for kind in ("blur", "sharp"):
                 target = output / "train" / source / kind
@@ -113,17 +109,37 @@ def link(source, target):
 
 
 def average(frames, target, repeat):
-    """GoPro's own recipe: the mean of 7 to 13 consecutive frames, and their middle one as the truth."""
-    paths = find_pictures(frames)
-    rng = np.random.default_rng(0)
+    """Writes what `averages` makes of a folder of frames."""
     for kind in ("blur", "sharp"):
         (target / kind).mkdir(parents=True)
-    for start in tqdm(range(0, len(paths) - 12, max(1, 4 // repeat)), desc=f"Averaging {frames.name}", unit="pair"):
+    for start, *pictures in averages(frames, max(1, 4 // repeat)):
+        for kind, picture in zip(("blur", "sharp"), pictures):
+            Image.fromarray(picture).save(target / kind / f"{start:05d}.png", compress_level=1)
+
+
+def averages(frames, step):
+    """GoPro's own recipe: the mean of 7 to 13 consecutive frames, and their middle one as the truth.
+
+    Yields (number of the first frame, blurred, sharp), uint8, at every `step`-th frame.
+    """
+    paths = find_pictures(frames)
+    if len(paths) < 13:
+        raise InputError(f"{frames} has {len(paths)} pictures: it takes a folder of at least 13 consecutive frames")
+    rng = np.random.default_rng(0)
+    for start in tqdm(range(0, len(paths) - 12, step), desc=f"Averaging {frames.name}", unit="pair"):
         count = int(rng.choice([7, 9, 11, 13]))
-        pictures = [read_picture(path).astype(np.float32) for path in paths[start : start + count]]
-        for kind, picture in (("blur", np.mean(pictures, axis=0)), ("sharp", pictures[count // 2])):
-            picture = Image.fromarray(np.round(picture).astype(np.uint8))
-            picture.save(target / kind / f"{start:05d}.png", compress_level=1)
+        pictures = [read_picture(path) for path in paths[start : start + count]]
+        blurred = np.round(np.mean(pictures, axis=0, dtype=np.float32)).astype(np.uint8)
+        yield start, blurred, pictures[count // 2]
+
+
+def training_pairs(folder):
+    """The pairs of a folder's part `train/`, or of a folder without parts."""
+    found = find_pairs(folder)
+    pairs = found.get("train") or found.get("")
+    if not pairs:
+        raise InputError(f"{folder} has no pairs to train on; it has {', '.join(found) or 'none at all'}")
+    return pairs
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Renders blurred windows without end, for training that is faster than a fixed set of pairs is large.
+"""Renders blurred windows, and goes on while `train_on_jax.py` trains on those that are there.
 
 python experiments/stream.py runs/stream --photos PHOTOS --pairs GOPRO REDS --video FRAMES
 
-It writes runs/stream/GROUP/NUMBER.npy, uint8 `(pairs, 2, 320, 320, 3)`, blurred and sharp, until it is interrupted or
-`--pairs-at-most` are made: what `train_on_jax.py` reads while more come. GROUPS says what is in them. Of folders that
-have a part `train/`, that part alone is taken, and of the photos every tenth is left out, as in gather.py.
+It writes runs/stream/GROUP/NUMBER.npy, uint8 `(pairs, 2, 320, 320, 3)`, blurred and sharp, until `--pairs-at-most` are
+made (0.6 MB each) or it is interrupted. GROUPS says what is in them. Of photos and pairs with a part `train/`, that
+part alone is taken, and of the photos every tenth is left out, as in gather.py; of each folder of pairs at most 100,
+evenly spaced. FRAMES has consecutive sharp frames of a fast camera.
 """
 
 import argparse
@@ -18,17 +19,20 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from gather import training_photos
+from gather import averages, training_pairs, training_photos
 from PIL import Image
 
 from unet_deblur_tf import cli
-from unet_deblur_tf.data.pairs import find_pairs, find_pictures, read_picture
+from unet_deblur_tf.data.generated import largest_scale, region
+from unet_deblur_tf.data.pairs import read_picture, spread
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.data.synthesis import DIFFICULTIES, blurred_pair, canvas_size
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.files import write_by_rename
 
 SIDE = 320
 PER_FILE = 16
+REAL_PAIRS = 100  # of a folder
 
 
 class Group(NamedTuple):
@@ -64,44 +68,51 @@ def parse_arguments():
     parser.add_argument("--photos", type=Path, required=True, help="sharp photos")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="folders of real pairs")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="folders of consecutive sharp frames")
-    parser.add_argument("--workers", type=cli.positive_int, default=os.cpu_count())
-    parser.add_argument("--pairs-at-most", type=cli.positive_int, default=100_000, metavar="N")
+    parser.add_argument("--workers", type=cli.positive_int, default=os.cpu_count(), help="default: %(default)s")
+    parser.add_argument("--pairs-at-most", type=cli.positive_int, default=16_000, metavar="N", help="default: 16000")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
 def main(arguments):
+    if arguments.output.exists():
+        raise InputError(f"{arguments.output} is there already")
+    paths = [path for index, path in enumerate(training_photos(arguments.photos)) if index % 10]
+    photos = [read_picture(path) for path in paths]
+    pairs = [spread(training_pairs(folder), REAL_PAIRS) for folder in arguments.pairs]
     for name in [*GROUPS, *REAL]:
-        (arguments.output / name).mkdir(parents=True, exist_ok=True)
-    photos = [path for index, path in enumerate(training_photos(arguments.photos)) if index % 10]
+        (arguments.output / name).mkdir(parents=True)
     each = -(-arguments.pairs_at_most // arguments.workers)
+    context = multiprocessing.get_context("fork")  # they share the photos
     workers = [
-        multiprocessing.Process(target=render, args=(arguments.output, photos, (arguments.seed, number), each))
+        context.Process(target=render, args=(arguments.output, photos, (arguments.seed, number), each), daemon=True)
         for number in range(arguments.workers)
     ]
     for worker in workers:
         worker.start()
-    save(arguments.output / "pairs", "real", real_windows(arguments.pairs))
-    save(arguments.output / "video", "real", list(averaged(arguments.video)))
+    save_real(arguments.output / "pairs", [real_windows(some) for some in pairs])
+    save_real(arguments.output / "video", [averaged(folder) for folder in arguments.video])
     for worker in workers:
         worker.join()
+        if worker.exitcode:
+            raise InputError(f"A worker ended with status {worker.exitcode}")
 
 
 def render(output, photos, seed, count):
-    """Writes `count` pairs, of the groups by their shares."""
+    """Writes `count` pairs: one of each group, the others of the groups by their shares."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
-    photos = [read_picture(path) for path in photos]
     waiting = {name: [] for name in GROUPS}
     shares = np.array([group.share for group in GROUPS.values()])
     for number in range(count):
-        name = rng.choice(list(GROUPS), p=shares / shares.sum())
+        name = rng.choice(list(GROUPS), p=shares / shares.sum()) if number >= len(GROUPS) else list(GROUPS)[number]
         waiting[name].append(window(rng, photos, GROUPS[name]))
         if len(waiting[name]) == PER_FILE:
-            save(output / name, f"{'-'.join(map(str, seed))}-{number:06d}", waiting[name])
+            save(output / name, f"{seed[1]}-{number:06d}", waiting[name])
             waiting[name] = []
     for name, rest in waiting.items():
-        save(output / name, f"{'-'.join(map(str, seed))}-rest", rest)
+        if rest:
+            save(output / name, f"{seed[1]}-rest", rest)
 
 
 def window(rng, photos, group):
@@ -111,7 +122,7 @@ def window(rng, photos, group):
         difficulty = dataclasses.replace(difficulty, gamma=float(rng.choice([1.0, 2.2])))
     size = canvas_size(difficulty)
     if group.zoom:
-        backdrop, fill = (region(rng, photos[rng.integers(len(photos))], size, group.zoom) for _ in range(2))
+        backdrop, fill = (zoomed(rng, photos[rng.integers(len(photos))], size, group.zoom) for _ in range(2))
     else:
         backdrop, fill = scene(rng, *size), scene(rng, *size)
     blurred, sharp = blurred_pair(rng, backdrop, fill, difficulty, moving=rng.random() >= difficulty.unblurred)
@@ -122,41 +133,19 @@ def window(rng, photos, group):
     return blurred, sharp
 
 
-def region(rng, photo, size, zoom):
-    """A random region of a photo at a random scale, float32 in 0..1."""
-    height, width = size
-    largest = min(photo.shape[0] / height, photo.shape[1] / width)
-    scale = min(largest, np.exp(rng.uniform(*np.log(zoom))))
-    tall, wide = int(height * scale), int(width * scale)
-    top = rng.integers(photo.shape[0] - tall + 1)
-    left = rng.integers(photo.shape[1] - wide + 1)
-    photo = photo[top : top + tall, left : left + wide]
-    photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC)
-    return photo.astype(np.float32) / 255
+def zoomed(rng, photo, size, zoom):
+    """A random region of a photo at a scale within `zoom`."""
+    return region(rng, photo, size, min(largest_scale(photo, size), np.exp(rng.uniform(*np.log(zoom)))))
 
 
-def real_windows(folders):
-    """Windows of the real pairs, as many of each folder; those of pictures that are smaller are mirrored."""
-    windows = []
-    for folder in folders:
-        found = find_pairs(folder)
-        pairs = found.get("train") or found[""]
-        windows.append(
-            [window for pair in pairs for window in tiles(read_picture(pair.blur), read_picture(pair.sharp))]
-        )
-    most = max(map(len, windows), default=0)
-    return [window for some in windows for window in itertools.islice(itertools.cycle(some), most)]
+def real_windows(pairs):
+    """Windows of real pairs; those of pictures that are smaller are mirrored at the edges."""
+    return [each for pair in pairs for each in tiles(read_picture(pair.blur), read_picture(pair.sharp))]
 
 
-def averaged(folders):
-    """Windows of what GoPro's own recipe makes of frames: the mean of 7 to 13, and their middle one as the truth."""
-    rng = np.random.default_rng(0)
-    for folder in folders:
-        frames = [read_picture(path) for path in find_pictures(folder)]
-        for start in range(0, len(frames) - 12, 2):
-            taken = frames[start : start + int(rng.choice([7, 9, 11, 13]))]
-            blurred = np.round(np.mean(taken, axis=0, dtype=np.float32)).astype(np.uint8)
-            yield from tiles(blurred, taken[len(taken) // 2])
+def averaged(frames):
+    """Windows of what GoPro's own recipe makes of frames."""
+    return [each for _, *pictures in averages(frames, 2) for each in tiles(*pictures)]
 
 
 def tiles(*pictures):
@@ -170,11 +159,18 @@ def tiles(*pictures):
         yield tuple(picture[top : top + SIDE, left : left + SIDE] for picture in pictures)
 
 
+def save_real(folder, sources):
+    """Writes windows of several sources, as many of each, in random order: not all may be taken."""
+    most = max(map(len, sources), default=0)
+    windows = [each for source in sources for each in itertools.islice(itertools.cycle(source), most)]
+    np.random.default_rng(0).shuffle(windows)
+    if windows:
+        save(folder, "real", windows)
+
+
 def save(folder, name, pairs):
-    """Writes pairs; none, no file."""
-    if pairs:
-        with write_by_rename(folder / f"{name}.npy") as partial, open(partial, "wb") as file:
-            np.save(file, np.array(pairs))
+    with write_by_rename(folder / f"{name}.npy") as partial, open(partial, "wb") as file:
+        np.save(file, np.array(pairs))
 
 
 if __name__ == "__main__":

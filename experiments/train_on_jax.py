@@ -1,20 +1,19 @@
 """Trains a network for a time or so many steps on a GPU that JAX has, on windows that `stream.py` renders meanwhile.
 
+pip install "jax[cuda13]"
 KERAS_BACKEND=jax python experiments/train_on_jax.py unet --stream runs/stream --seconds 400 --output runs/unet
-python experiments/train_on_jax.py unet --to-keras runs/unet --output unet          (anywhere, with TensorFlow, too)
-python experiments/ship.py unet/model.keras unet
+python experiments/ship.py runs/unet/last.keras unet
 
 The recipe is that of `train.py`, in bfloat16. Windows are cut, flipped and turned on the GPU; the rate falls from
-`--rate` to 0 as a cosine, after a warm-up. Besides the last weights their moving average is kept. Both are written as
-parts of at most 15 MB, `last.N.npz` and `average.N.npz`, every two minutes and at the end, then `run.json`.
-`--to-keras` makes `model.keras` of one of them in a new folder, with `run.json` beside it.
+`--rate` to 0 as a cosine, after a warm-up. Besides the last weights their moving average is kept: `last.keras` and
+`average.keras`, written every two minutes and at the end, with `run.json`. `--capacity` windows take 0.6 MB each on the
+GPU; what is rendered beyond them is not used.
 """
 
 import argparse
 import functools
 import json
 import math
-import shutil
 import time
 from pathlib import Path
 
@@ -23,34 +22,32 @@ from stream import GROUPS, REAL, SIDE
 
 from unet_deblur_tf import cli
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.files import write_by_rename
 from unet_deblur_tf.recipes import LOSSES, RECIPES
 from unet_deblur_tf.variants import VARIANTS
 
 RECIPE = RECIPES["default"]
 SHARES = {name: group.share for name, group in GROUPS.items()} | REAL
 STEPS = 20  # in a call of the compiled function
-PART = 15_000_000
-SAVE_EVERY = 120.0
+SAVE_EVERY, LOOK_EVERY = 120.0, 10.0  # seconds
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variant", choices=VARIANTS)
-    parser.add_argument("--stream", type=Path, help="what stream.py writes")
-    parser.add_argument("--output", type=Path, required=True)
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, default=300.0, help="from the first step on (default: %(default)s)")
-    length.add_argument("--steps", type=cli.positive_int, help="instead, to compare networks after as many steps")
-    parser.add_argument("--batch-size", type=cli.positive_int, default=32)
+    parser.add_argument("--stream", type=Path, required=True, help="what stream.py writes")
+    parser.add_argument("--output", type=Path, required=True, help="a folder that is not there yet")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--seconds", type=float, help="to train for, from the first step on")
+    length.add_argument("--steps", type=cli.positive_int, help=f"to train for, rounded up to {STEPS}")
+    parser.add_argument("--batch-size", type=cli.positive_int, default=32, help="default: %(default)s")
     parser.add_argument("--crop", type=cli.positive_int, default=192, help="a multiple of 32 (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=RECIPE["learning_rate"], help="default: %(default)s")
     parser.add_argument("--warmup", type=float, default=0.05, help="as a part of the whole (default: %(default)s)")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the average (default: %(default)s)")
-    parser.add_argument("--precision", default="mixed_bfloat16")
-    parser.add_argument("--capacity", type=cli.positive_int, default=24_000, help="windows of 320x320 on the GPU")
-    parser.add_argument("--start-from", type=Path, help="a .keras file")
-    parser.add_argument("--to-keras", type=Path, metavar="FOLDER", help="only write its weights for Keras")
-    parser.add_argument("--weights", choices=["average", "last"], default="last", help="default: %(default)s")
+    parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
+    parser.add_argument("--capacity", type=cli.positive_int, default=16_000, help="windows (default: %(default)s)")
+    parser.add_argument("--start-from", type=Path, help="a .keras file of the same variant and recipe")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -58,32 +55,34 @@ def parse_arguments():
 def main(arguments):
     import keras
 
-    from unet_deblur_tf.models import build
+    from unet_deblur_tf.models import architecture, build
 
+    if keras.config.backend() != "jax":
+        raise InputError(f"Keras runs on {keras.config.backend()}: set the environment variable KERAS_BACKEND=jax")
     if arguments.output.exists():
         raise InputError(f"{arguments.output} is there already")
-    if arguments.to_keras and not (arguments.to_keras / "run.json").exists():
-        raise InputError(f"--to-keras {arguments.to_keras} has no run.json: it takes what a run of this script wrote")
-    if not arguments.to_keras:
-        if keras.config.backend() != "jax":
-            raise InputError(f"Keras runs on {keras.config.backend()}: set the environment variable KERAS_BACKEND=jax")
-        if arguments.stream is None or not any(arguments.stream.glob("*/[!.]*.npy")):
-            raise InputError(f"--stream {arguments.stream} has no windows: it takes the folder that stream.py writes")
-        if arguments.crop % 32 or arguments.crop > SIDE:
-            raise InputError(f"--crop must be a multiple of 32 up to {SIDE}, not {arguments.crop}")
-        keras.utils.set_random_seed(arguments.seed)
-        keras.config.set_dtype_policy(arguments.precision)
+    if arguments.crop % 32 or arguments.crop > SIDE:
+        raise InputError(f"--crop must be a multiple of 32 up to {SIDE}, not {arguments.crop}")
+    keras.utils.set_random_seed(arguments.seed)
+    keras.config.set_dtype_policy(arguments.precision)
     network = build(arguments.variant, **{key: RECIPE[key] for key in ("norm", "head", "activation")})
-    if arguments.to_keras:
-        network.set_weights(load_parts(arguments.to_keras, arguments.weights))
-        arguments.output.mkdir(parents=True)
-        network.save(arguments.output / "model.keras")
-        shutil.copy2(arguments.to_keras / "run.json", arguments.output)
-        return
     if arguments.start_from:
-        network.set_weights(keras.saving.load_model(arguments.start_from, compile=False).get_weights())
+        source = keras.saving.load_model(arguments.start_from, compile=False)
+        if architecture(source) != architecture(network):
+            raise InputError(f"--start-from {arguments.start_from} has other layers than this {arguments.variant}")
+        network.set_weights(source.get_weights())
+    wait_for(arguments.stream)
     arguments.output.mkdir(parents=True)
     train(network, arguments)
+
+
+def wait_for(folder):
+    """Returns when there are windows of every group that is rendered."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: start stream.py first")
+    while missing := [name for name in GROUPS if not list((folder / name).glob("[!.]*.npy"))]:
+        print(f"Waiting for {', '.join(missing)} in {folder}", flush=True)
+        time.sleep(2)
 
 
 def train(network, arguments):
@@ -129,7 +128,8 @@ def train(network, arguments):
             part = (time.perf_counter() - begin) / arguments.seconds if begin else 0.0
         if part >= 1:
             break
-        rate = arguments.rate * min(1, (part + 1e-3) / arguments.warmup) * (1 + math.cos(math.pi * part)) / 2
+        warmth = min(1, (part + 1e-3) / max(arguments.warmup, 1e-3))
+        rate = arguments.rate * warmth * (1 + math.cos(math.pi * part)) / 2
         key, own = jax.random.split(key)
         state, average, loss = steps(state, average, pool.windows, pool.starts, pool.counts, rate, own)
         losses.append(loss)
@@ -142,7 +142,7 @@ def train(network, arguments):
         if len(losses) > 2:
             losses[-3].block_until_ready()  # not further ahead of the GPU, so that time is kept
         now = time.perf_counter()
-        if now - said > 10:
+        if now - said > LOOK_EVERY:
             said = now
             speed = (done - STEPS) * arguments.batch_size / (now - begin)
             print(
@@ -153,14 +153,19 @@ def train(network, arguments):
             pool.read()
         if now - saved > SAVE_EVERY:
             saved = now
-            save_parts(network, state[0], arguments.output, "last")
-            save_parts(network, average, arguments.output, "average")
-    save_parts(network, state[0], arguments.output, "last")
-    save_parts(network, average, arguments.output, "average")
-    run = {key: value for key, value in vars(arguments).items() if not isinstance(value, Path)}
-    run = {**RECIPE, **run, "learning_rate": arguments.rate, "steps": done, "device": device}
-    (arguments.output / "run.json").write_text(json.dumps({"settings": run}, indent=1) + "\n")
+            write(network, state[0], average, arguments, done, device)
+    write(network, state[0], average, arguments, done, device)
     print(f"{done} steps of {arguments.batch_size} windows of {arguments.crop}x{arguments.crop}", flush=True)
+
+
+def write(network, last, average, arguments, done, device):
+    """Writes both networks, and `run.json` with what `ship.py` puts into the manifest."""
+    save(network, last, arguments.output / "last.keras")
+    save(network, average, arguments.output / "average.keras")
+    given = {key: value for key, value in vars(arguments).items() if value is not None and not isinstance(value, Path)}
+    settings = {**RECIPE, **given, "learning_rate": arguments.rate, "steps": done, "device": device}
+    with write_by_rename(arguments.output / "run.json") as partial:
+        partial.write_text(json.dumps({"settings": settings}, indent=1) + "\n")
 
 
 def draw(key, windows, starts, counts, batch_size, crop):
@@ -204,6 +209,8 @@ class Pool:
     def read(self):
         """Takes what has been rendered since, as far as there is room."""
         for number, name in enumerate(SHARES):
+            if self.counts[number] == self.sizes[number]:
+                continue
             for path in sorted((self.folder / name).glob("[!.]*.npy")):
                 if path in self.seen:
                     continue
@@ -214,28 +221,12 @@ class Pool:
                     self.counts[number] += len(new)
 
 
-def save_parts(network, trainable, folder, name):
-    """Writes the network's weights, float32, with these trainable values, in parts of at most `PART` bytes."""
+def save(network, trainable, path):
+    """Writes the network with these values of its trainable variables."""
     for variable, value in zip(network.trainable_variables, trainable, strict=True):
         variable.assign(value)
-    parts, size = [[]], 0
-    for weight in network.get_weights():
-        if size + weight.nbytes > PART and parts[-1]:
-            parts.append([])
-            size = 0
-        parts[-1].append(weight)
-        size += weight.nbytes
-    for number, part in enumerate(parts):
-        np.savez(folder / f"{name}.{number}.npz", *part)
-
-
-def load_parts(folder, name):
-    """What `save_parts` wrote: a list of arrays."""
-    weights = []
-    for path in sorted(folder.glob(f"{name}.*.npz")):
-        with np.load(path) as part:
-            weights.extend(part[key] for key in part.files)
-    return weights
+    with write_by_rename(path) as partial:
+        network.save(partial)
 
 
 if __name__ == "__main__":

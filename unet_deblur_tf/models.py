@@ -217,6 +217,18 @@ def in_precision(network, precision):
     return copy
 
 
+def architecture(network):
+    """What two networks must agree in to exchange weights: a dict from layers' names to (kind, shapes of weights)."""
+    return {
+        layer.name: (
+            # Keras' own in networks of before there was ours; they hold the same.
+            "norm" if isinstance(layer, keras.layers.BatchNormalization) else type(layer).__name__,
+            [weight.shape for weight in layer.weights],
+        )
+        for layer in network.layers
+    }
+
+
 def squeezes(network):
     """The network's `Squeeze` layers, empty if it has no squeeze-and-excitation."""
     return [layer for layer in network.layers if isinstance(layer, Squeeze)]

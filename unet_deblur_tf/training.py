@@ -36,7 +36,7 @@ from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.files import write_by_rename, writing_explained
 from unet_deblur_tf.levels import for_training
 from unet_deblur_tf.losses import mixture
-from unet_deblur_tf.models import build, pool_within, squeezes
+from unet_deblur_tf.models import architecture, build, pool_within, squeezes
 from unet_deblur_tf.optimizers import optimizer_of
 from unet_deblur_tf.recipes import LOSSES
 from unet_deblur_tf.restoration import POOLING_WINDOW, Restorer, find_model, load_network, load_restorer, pooling_of
@@ -284,18 +284,6 @@ def take_weights(model, path):
         )
     for layer in model.layers:
         layer.set_weights(source.get_layer(layer.name).get_weights())
-
-
-def architecture(network):
-    """What two networks must agree in to exchange weights: a dict from layers' names to (kind, shapes of weights)."""
-    return {
-        layer.name: (
-            # Keras' own in networks of before there was ours; they hold the same.
-            "norm" if isinstance(layer, keras.layers.BatchNormalization) else type(layer).__name__,
-            [weight.shape for weight in layer.weights],
-        )
-        for layer in network.layers
-    }
 
 
 def callbacks(settings, network, base, work, epochs_done, validation):

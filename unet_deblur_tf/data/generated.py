@@ -54,7 +54,7 @@ def make_split(split, difficulty, photos=(), seed=0, cache_dir=None):
     settings = {
         "version": VERSION,
         "seed": seed,
-        "difficulty": {key: value for key, value in dataclasses.asdict(difficulty).items() if key != "scenes"},
+        "difficulty": describe(difficulty),
         "count": count,
         "photos": [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in photos],
     }
@@ -91,6 +91,15 @@ def make_split(split, difficulty, photos=(), seed=0, cache_dir=None):
     return folder
 
 
+def describe(difficulty):
+    """What decides how pictures look, as a dict."""
+    described = dataclasses.asdict(difficulty)
+    del described["scenes"]
+    if not difficulty.forward:
+        del described["forward"]  # as it was before there was such a thing
+    return described
+
+
 def _write_pair(folder, number, split, difficulty, photos, seed):
     rng = np.random.default_rng([seed, SPLIT_NUMBERS[split], number])
     moving = split != "train" or rng.random() >= difficulty.unblurred
@@ -107,14 +116,30 @@ def _write_pair(folder, number, split, difficulty, photos, seed):
 
 def _photo_region(rng, path, difficulty):
     """A random region of a photo at a random scale, never enlarged unless the photo is too small."""
-    photo = read_picture(path)
-    height, width = canvas_size(difficulty)
-    largest = min(photo.shape[0] / height, photo.shape[1] / width)
+    photo, size = read_picture(path), canvas_size(difficulty)
+    largest = largest_scale(photo, size)
     # Photos are often soft at full size: reducing them makes the truth sharp.
-    scale = rng.uniform(1, largest) if largest > 1 else largest
-    region = int(height * scale), int(width * scale)
-    top = rng.integers(photo.shape[0] - region[0] + 1)
-    left = rng.integers(photo.shape[1] - region[1] + 1)
-    photo = photo[top : top + region[0], left : left + region[1]]
+    return region(rng, photo, size, rng.uniform(1, largest) if largest > 1 else largest)
+
+
+def largest_scale(photo, size):
+    """How many of a photo's pixels a pixel of a region of this size, (height, width), can be at most."""
+    return min(photo.shape[0] / size[0], photo.shape[1] / size[1])
+
+
+def region(rng, photo, size, scale):
+    """A random region of a photo, float32 `(*size, 3)` in 0..1.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        photo: uint8 `(height, width, 3)`.
+        size: (height, width) of the region.
+        scale: pixels of the photo per pixel, at most `largest_scale`; below 1 enlarges.
+    """
+    height, width = size
+    taken = int(height * scale), int(width * scale)
+    top = rng.integers(photo.shape[0] - taken[0] + 1)
+    left = rng.integers(photo.shape[1] - taken[1] + 1)
+    photo = photo[top : top + taken[0], left : left + taken[1]]
     photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC)
     return photo.astype(np.float32) / 255

@@ -75,7 +75,8 @@ DIFFICULTIES = {
 
 def margin(difficulty):
     """Pixels of scene around the picture for the camera to move in; the few paths that leave them see it mirrored."""
-    return int(np.ceil(0.5 * difficulty.blur[1])) + 2
+    forward = 0.5 * difficulty.forward * max(difficulty.width, difficulty.height)
+    return int(np.ceil(0.5 * difficulty.blur[1] + forward)) + 2
 
 
 def canvas_size(difficulty):

@@ -59,7 +59,9 @@ GROUPS = {
 }
 # Of the windows that are trained on; they are not rendered.
 REAL = {"pairs": 0.1, "video": 0.02}
-JPEG_SHARE, JPEG_QUALITIES = 0.15, (80, 98)  # of the blurred windows, since photos come as JPEG files
+# Of the blurred windows, since photos are taken in little light and come as JPEG files.
+NOISY_SHARE, LARGEST_NOISE = 0.4, 12.0  # levels of 255 at mid-grey
+JPEG_SHARE, JPEG_QUALITIES = 0.2, (60, 98)
 
 
 def parse_arguments():
@@ -120,6 +122,8 @@ def window(rng, photos, group):
     difficulty = dataclasses.replace(DIFFICULTIES["mixed"], width=SIDE, height=SIDE, **group.changes)
     if difficulty.gamma is None:
         difficulty = dataclasses.replace(difficulty, gamma=float(rng.choice([1.0, 2.2])))
+    if rng.random() < NOISY_SHARE:
+        difficulty = dataclasses.replace(difficulty, noise=LARGEST_NOISE)
     size = canvas_size(difficulty)
     if group.zoom:
         backdrop, fill = (zoomed(rng, photos[rng.integers(len(photos))], size, group.zoom) for _ in range(2))

@@ -16,7 +16,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageDraw
 
-from unet_deblur_tf import photos
+from unet_deblur_tf import photos, shipped
 from unet_deblur_tf.deblurring import deblur
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.photos import ORIENTATION, read_photo
@@ -384,7 +384,8 @@ def test_nothing_to_restore(model, tmp_path):
 def test_without_a_model_of_ones_own_the_packages_is_taken(folder, tmp_path):
     done = run(folder / "b.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    named = deblur(folder / "b.png", "lite", tmp_path / "named", progress=False).written[folder / "b.png"]
+    default = shipped.manifest()["default"]
+    named = deblur(folder / "b.png", default, tmp_path / "named", progress=False).written[folder / "b.png"]
     np.testing.assert_array_equal(Image.open(tmp_path / "restored/b.png"), Image.open(named))
     assert (np.asarray(Image.open(named)) != np.asarray(Image.open(folder / "b.png"))).any()
 

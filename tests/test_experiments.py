@@ -19,6 +19,7 @@ from unet_deblur_tf.restoration import load_network
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 import average
 import gather
+import robustness
 import stress
 
 NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
@@ -127,3 +128,13 @@ def test_what_is_trained_on_jax_is_a_network_for_tensorflow(tmp_path, make_pairs
     settings = json.loads((trained / "run.json").read_text())["settings"]
     assert settings["variant"] == "lite"
     assert settings["steps"] == 20
+
+
+def test_spoilt_pictures_are_as_bad_as_they_are_said_to_be(picture):
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    assert abs(np.std(robustness.noisy(grey, 10).astype(float) - 128) - 10) < 0.3
+    errors = [np.mean((robustness.compressed(picture, quality).astype(float) - picture) ** 2) for quality in (95, 50)]
+    assert 0 < errors[0] < errors[1]
+    # Half the error: 20 log10(2) dB.
+    restored = robustness.gain(lambda blurred: blurred - 5, grey + 10, grey)
+    assert abs(restored - 6.0206) < 1e-3

@@ -1,0 +1,78 @@
+"""How much networks still gain on real pairs when the blurred picture is noisy or went through JPEG.
+
+python experiments/robustness.py unet lite --pairs GOPRO
+
+Gain in PSNR over the same noisy or compressed picture: mean, and the smallest of a picture. Noise is Gaussian, its
+standard deviation in levels of 255. Of folders that have a part `test/`, that part is taken.
+"""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from unet_deblur_tf import cli
+from unet_deblur_tf.errors import InputError
+
+NOISE, JPEG = (2, 5, 10, 15), (90, 75, 50)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", help="as `deblur.py --model` takes them")
+    parser.add_argument("--pairs", type=Path, required=True, help="folder of real pairs")
+    return parser.parse_args()
+
+
+def main(arguments):
+    cli.quiet_tensorflow()
+    from unet_deblur_tf.data.pairs import find_pairs, read_picture
+    from unet_deblur_tf.restoration import find_model, load_restorer
+
+    found = find_pairs(arguments.pairs)
+    pairs = found.get("test") or found.get("")
+    if not pairs:
+        raise InputError(f"{arguments.pairs} has no pairs to test on; it has {', '.join(found) or 'none at all'}")
+    pairs = [(read_picture(pair.blur), read_picture(pair.sharp)) for pair in pairs]
+    restorers = {model: load_restorer(find_model(model)) for model in arguments.models}
+    print(f"| gain in PSNR, {len(pairs)} pictures | {' | '.join(restorers)} |\n|---|{'---|' * len(restorers)}")
+    for name, spoil in spoilers():
+        gains = [
+            [gain(restore, spoil(blurred), sharp) for blurred, sharp in tqdm(pairs, desc=name, leave=False)]
+            for restore in restorers.values()
+        ]
+        cells = [f"{np.mean(each):+.2f} (at least {np.min(each):+.2f})" for each in gains]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def spoilers():
+    """Yields names, and functions of a uint8 picture to a worse one."""
+    yield "as it is", lambda picture: picture
+    for deviation in NOISE:
+        yield f"noise of {deviation}", lambda picture, deviation=deviation: noisy(picture, deviation)
+    for quality in JPEG:
+        yield f"JPEG, quality {quality}", lambda picture, quality=quality: compressed(picture, quality)
+
+
+def noisy(picture, deviation):
+    noise = np.random.default_rng(0).normal(0, deviation, picture.shape)
+    return np.clip(np.round(picture + noise), 0, 255).astype(np.uint8)
+
+
+def compressed(picture, quality):
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def gain(restore, blurred, sharp):
+    """In dB."""
+    errors = [np.mean((picture.astype(np.float64) - sharp) ** 2) for picture in (blurred, restore(blurred))]
+    return 10 * np.log10(errors[0] / errors[1])
+
+
+if __name__ == "__main__":
+    cli.run(main, parse_arguments())

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from test_models import SMALL, randomise
 
+from unet_deblur_tf.data.pairs import find_pairs, read_picture
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models import unet
 from unet_deblur_tf.restoration import load_network
@@ -21,6 +22,7 @@ import average
 import gather
 import robustness
 import stress
+import unpack
 
 NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
 
@@ -138,3 +140,17 @@ def test_spoilt_pictures_are_as_bad_as_they_are_said_to_be(picture):
     # Half the error: 20 log10(2) dB.
     restored = robustness.gain(lambda blurred: blurred - 5, grey + 10, grey)
     assert abs(restored - 6.0206) < 1e-3
+
+
+def test_what_is_unpacked_are_the_windows(tmp_path):
+    windows = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 8, 8, 3), np.uint8)
+    for group, some in zip(("small", "pairs"), windows):
+        (tmp_path / "stream" / group).mkdir(parents=True)
+        np.save(tmp_path / "stream" / group / "0-1.npy", some)
+    arguments = argparse.Namespace(stream=tmp_path / "stream", output=tmp_path / "out", at_most=[("pairs", 1)])
+    unpack.main(arguments)
+    found = find_pairs(tmp_path / "out")[""]
+    assert sorted(pair.sequence for pair in found) == ["pairs", "small", "small", "small"]
+    pair = next(pair for pair in found if pair.sequence == "small" and pair.name == "0-1-0002")
+    np.testing.assert_array_equal(read_picture(pair.blur), windows[0, 2, 0])
+    np.testing.assert_array_equal(read_picture(pair.sharp), windows[0, 2, 1])

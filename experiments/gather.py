@@ -92,7 +92,7 @@ def gather(arguments, photos, output):
         for difficulty in dict.fromkeys(difficulty for difficulty, *_ in SETS[arguments.set] if difficulty != "gopro"):
             link(make_split(split, DIFFICULTIES[difficulty], held_out), output / split / difficulty)
     for number, folder in enumerate(arguments.pairs):
-        for pair, turn in itertools.product(training_pairs(folder), range(arguments.repeat)):
+        for pair, turn in itertools.product(pairs_to("train", folder), range(arguments.repeat)):
             source = f"pairs{number}_{pair.sequence.replace('/', '_')}_{turn}"
             for kind in ("blur", "sharp"):
                 target = output / "train" / source / kind
@@ -133,12 +133,12 @@ def averages(frames, step):
         yield start, blurred, pictures[count // 2]
 
 
-def training_pairs(folder):
-    """The pairs of a folder's part `train/`, or of a folder without parts."""
+def pairs_to(part, folder):
+    """The pairs of a folder's part, "train" or "test", or of a folder without parts."""
     found = find_pairs(folder)
-    pairs = found.get("train") or found.get("")
+    pairs = found.get(part) or found.get("")
     if not pairs:
-        raise InputError(f"{folder} has no pairs to train on; it has {', '.join(found) or 'none at all'}")
+        raise InputError(f"{folder} has no pairs to {part} on; it has {', '.join(found) or 'none at all'}")
     return pairs
 
 

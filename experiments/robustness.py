@@ -11,11 +11,12 @@ import io
 from pathlib import Path
 
 import numpy as np
+from gather import pairs_to
 from PIL import Image
 from tqdm import tqdm
 
 from unet_deblur_tf import cli
-from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.data.pairs import read_picture
 
 NOISE, JPEG = (2, 5, 10, 15), (90, 75, 50)
 
@@ -29,14 +30,9 @@ def parse_arguments():
 
 def main(arguments):
     cli.quiet_tensorflow()
-    from unet_deblur_tf.data.pairs import find_pairs, read_picture
     from unet_deblur_tf.restoration import find_model, load_restorer
 
-    found = find_pairs(arguments.pairs)
-    pairs = found.get("test") or found.get("")
-    if not pairs:
-        raise InputError(f"{arguments.pairs} has no pairs to test on; it has {', '.join(found) or 'none at all'}")
-    pairs = [(read_picture(pair.blur), read_picture(pair.sharp)) for pair in pairs]
+    pairs = [(read_picture(pair.blur), read_picture(pair.sharp)) for pair in pairs_to("test", arguments.pairs)]
     restorers = {model: load_restorer(find_model(model)) for model in arguments.models}
     print(f"| gain in PSNR, {len(pairs)} pictures | {' | '.join(restorers)} |\n|---|{'---|' * len(restorers)}")
     for name, spoil in spoilers():

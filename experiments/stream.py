@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from gather import averages, training_pairs, training_photos
+from gather import averages, pairs_to, training_photos
 from PIL import Image
 
 from unet_deblur_tf import cli
@@ -81,7 +81,7 @@ def main(arguments):
         raise InputError(f"{arguments.output} is there already")
     paths = [path for index, path in enumerate(training_photos(arguments.photos)) if index % 10]
     photos = [read_picture(path) for path in paths]
-    pairs = [spread(training_pairs(folder), REAL_PAIRS) for folder in arguments.pairs]
+    pairs = [spread(pairs_to("train", folder), REAL_PAIRS) for folder in arguments.pairs]
     for name in [*GROUPS, *REAL]:
         (arguments.output / name).mkdir(parents=True)
     each = -(-arguments.pairs_at_most // arguments.workers)

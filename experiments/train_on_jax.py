@@ -209,22 +209,21 @@ class Pool:
     def read(self):
         """Takes what has been rendered since, as far as there is room."""
         for number, name in enumerate(SHARES):
-            if self.counts[number] == self.sizes[number]:
-                continue
             for path in sorted((self.folder / name).glob("[!.]*.npy")):
-                if path in self.seen:
+                room = self.sizes[number] - self.counts[number]
+                if path in self.seen or not room:
                     continue
                 self.seen.add(path)
-                new = np.load(path)[: self.sizes[number] - self.counts[number]]
-                if len(new):
-                    self.windows = self.put(self.windows, new, (self.starts[number] + self.counts[number], 0, 0, 0, 0))
-                    self.counts[number] += len(new)
+                new = np.load(path)[:room]
+                self.windows = self.put(self.windows, new, (self.starts[number] + self.counts[number], 0, 0, 0, 0))
+                self.counts[number] += len(new)
 
 
 def save(network, trainable, path):
-    """Writes the network with these values of its trainable variables."""
-    for variable, value in zip(network.trainable_variables, trainable, strict=True):
-        variable.assign(value)
+    """Writes the network with these values of its trainable variables, which are all that it has without norm."""
+    from unet_deblur_tf import jax_training
+
+    jax_training.put_back(network, [trainable])
     with write_by_rename(path) as partial:
         network.save(partial)
 

@@ -17,13 +17,11 @@ SMALL = (16, 16, 24, 24, 16)  # at least 16, where Muon begins
 
 STEPS = """
 import sys, keras, jax, numpy as np
-from unet_deblur_tf import jax_training, models
+from unet_deblur_tf import jax_training
 from unet_deblur_tf.optimizers import optimizer_of
 from unet_deblur_tf.recipes import LOSSES
-
-SMALL = (16, 16, 24, 24, 16)  # at least 16, where Muon begins
 assert keras.config.backend() == 'jax' and 'tensorflow' not in sys.modules
-folder, optimizer, norm = sys.argv[1:]
+folder, optimizer = sys.argv[1:]
 network = keras.saving.load_model(folder + '/model.keras')
 given = np.load(folder + '/given.npz')
 for name, loss in jax_training.BY_NAME.items():
@@ -54,7 +52,7 @@ def test_steps_on_jax_are_those_of_train(tmp_path, optimizer, norm):
     values = {name: getattr(losses, f"{name}_loss")(sharp, blurred) for name in ("ssim", "l1", "fourier")}
     np.savez(tmp_path / "given.npz", blurred=blurred, sharp=sharp, **values)
     subprocess.run(
-        [sys.executable, "-c", STEPS, str(tmp_path), optimizer, norm],
+        [sys.executable, "-c", STEPS, str(tmp_path), optimizer],
         env={**os.environ, "KERAS_BACKEND": "jax"},
         check=True,
     )

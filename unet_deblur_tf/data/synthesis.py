@@ -166,11 +166,11 @@ def _moving_object(rng, fill, difficulty, camera, length):
 
 def _render(layers, moment, view, difficulty):
     """One sharp moment, in light: each layer seen by the camera's `(2, 3)` view and shifted, the later in front."""
-    size = (difficulty.width, difficulty.height)
+    size, edge = (difficulty.width, difficulty.height), margin(difficulty)
     frame = None
     for light, opacity, path in layers:
         matrix = view.copy()
-        matrix[:, 2] += path[moment] - margin(difficulty)
+        matrix[:, 2] += path[moment] - edge
         # Cubic, since linear interpolation would soften each moment by itself; the same
         # for light and opacity, or objects get an outline that no camera makes.
         light, opacity = (

@@ -22,9 +22,9 @@ def _same_start():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.fixture(autouse=True)
-def _faster_forms(monkeypatch):
-    """The networks of the tests are thin, and should meet with all that the wide ones do."""
+@pytest.fixture
+def faster_forms(monkeypatch):
+    """Of thin networks, too, every convolution of upsampled levels is evaluated as those of wide ones are."""
     monkeypatch.setattr(levels, "WORTHWHILE", 1)
 
 

@@ -3,11 +3,8 @@
 import shutil
 import signal
 import struct
-import subprocess
-import sys
 import zlib
 from fractions import Fraction
-from pathlib import Path
 
 import cv2
 import keras
@@ -15,13 +12,13 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageDraw
+from scripts import run, run_here
 
 from unet_deblur_tf import photos, shipped
 from unet_deblur_tf.deblurring import deblur
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.photos import ORIENTATION, read_photo
 
-SCRIPT = Path(__file__).parents[1] / "deblur.py"
 RNG = np.random.default_rng(11)
 COLOUR = RNG.integers(0, 256, (24, 36, 3), np.uint8)
 DEEP = RNG.integers(0, 65536, (24, 36, 3), np.uint16)
@@ -319,12 +316,8 @@ def folder(tmp_path):
     return root
 
 
-def run(*arguments, cwd):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], cwd=cwd, capture_output=True, text=True)
-
-
 def test_the_command_goes_on_after_bad_files_and_names_them(folder, model, tmp_path):
-    done = run("holiday", "gone.png", "--recursive", "--compare", "--model", model, cwd=tmp_path)
+    done = run("deblur.py", "holiday", "gone.png", "--recursive", "--compare", "--model", model, cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     made = sorted(str(path.relative_to(tmp_path / "restored")) for path in (tmp_path / "restored").rglob("*.*"))
@@ -376,13 +369,13 @@ def test_patterns_and_folders(folder, model, tmp_path):
 
 def test_nothing_to_restore(model, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = run("empty", "--model", model, cwd=tmp_path)
+    done = run_here("deblur.py", "empty", "--model", model, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("deblur.py: error: No pictures in")
 
 
 def test_without_a_model_of_ones_own_the_packages_is_taken(folder, tmp_path):
-    done = run(folder / "b.png", cwd=tmp_path)
+    done = run_here("deblur.py", folder / "b.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     default = shipped.manifest()["default"]
     named = deblur(folder / "b.png", default, tmp_path / "named", progress=False).written[folder / "b.png"]

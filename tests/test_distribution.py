@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from test_scripts import ROOT, history
+from scripts import ROOT
+from test_scripts import history
 
 from unet_deblur_tf import distribution, resuming
 from unet_deblur_tf.data.scenes import scene
@@ -101,14 +102,10 @@ def assert_equal(ours, theirs, tolerance=1e-4):
             assert float(row[key]) == pytest.approx(float(other[key]), abs=tolerance, rel=tolerance), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "flags"),
-    [
-        (2, MUON),
-        pytest.param(3, MUON, marks=pytest.mark.slow),
-        pytest.param(2, BATCH, marks=pytest.mark.slow),
-        pytest.param(3, PLATEAU, marks=pytest.mark.slow),
-    ],
+    [(2, MUON), (3, MUON), (2, BATCH), (3, PLATEAU)],
     ids=["two", "three", "two, batch norm", "three, plateau"],
 )
 def test_workers_train_what_one_process_would(folder, count, flags):

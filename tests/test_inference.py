@@ -12,6 +12,8 @@ from unet_deblur_tf.levels import WORTHWHILE, LevelConvolution, for_training
 from unet_deblur_tf.models import build, pool_within, unet
 from unet_deblur_tf.variants import VARIANTS
 
+pytestmark = pytest.mark.usefixtures("faster_forms")
+
 STYLES = (dict(), dict(norm="none", activation="leaky_relu"), dict(norm="layer", head="sigmoid"))
 
 

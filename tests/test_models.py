@@ -66,13 +66,13 @@ def test_a_sigmoid_network_stays_in_range():
     assert restored.std() > 0
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (2, 3), (17, 31), (65, 63), (64, 64)])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_any_picture_size(variant, size):
+def test_any_picture_size(variant):
     model = randomise(build(variant, widths=SMALL))
-    restored = np.asarray(model(random_picture(*size, batch=2)))
-    assert restored.shape == (2, *size, 3)
-    assert np.isfinite(restored).all()
+    for size in ((1, 1), (1, 40), (2, 3), (17, 31), (65, 63), (64, 64)):
+        restored = np.asarray(model(random_picture(*size, batch=2)))
+        assert restored.shape == (2, *size, 3)
+        assert np.isfinite(restored).all()
 
 
 @pytest.mark.slow

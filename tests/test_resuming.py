@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scripts import ROOT
 from test_models import SMALL, random_picture
-from test_scripts import FRAMES, ROOT, history
+from test_scripts import FRAMES, history
 
 from unet_deblur_tf import resuming, training
 from unet_deblur_tf.errors import InputError, Stopped

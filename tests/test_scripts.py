@@ -1,4 +1,4 @@
-"""The scripts as people run them, in processes of their own."""
+"""Training and scoring by the scripts, from a first run to what they say to bad input."""
 
 import csv
 import json
@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scripts import ROOT, run, run_here
 
 from unet_deblur_tf import training
 from unet_deblur_tf.data.pairs import read_picture
@@ -20,15 +20,9 @@ from unet_deblur_tf.restoration import load_restorer
 from unet_deblur_tf.resuming import completed_epochs
 from unet_deblur_tf.variants import VARIANTS
 
-ROOT = Path(__file__).parents[1]
 FRAMES = [f"{split}/S{number}/{{}}/{number}.png" for split in ("train", "val", "test") for number in range(3)]
 SMALL_RUN = ["--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--crop", "32", "--schedule", "cosine"]
 UNCACHED = ["--cache", "none", "--crops-per-picture", "3"]
-
-
-def run(script, *arguments, cwd, **options):
-    command = [sys.executable, ROOT / script, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, **options)
 
 
 def history(base):
@@ -186,20 +180,20 @@ def one_line_error(done, *parts):
 
 
 def test_unknown_variant(tmp_path):
-    one_line_error(run("train.py", "--variant", "resnet", cwd=tmp_path), "resnet", *VARIANTS)
+    one_line_error(run_here("train.py", "--variant", "resnet", cwd=tmp_path), "resnet", *VARIANTS)
 
 
 def test_no_such_folder(tmp_path):
-    one_line_error(run("train.py", "--data", "nowhere", cwd=tmp_path), "No such folder: 'nowhere'")
+    one_line_error(run_here("train.py", "--data", "nowhere", cwd=tmp_path), "No such folder: 'nowhere'")
 
 
 def test_evaluate_with_a_model_that_is_not_there(tmp_path):
-    one_line_error(run("evaluate.py", "--model", "none", cwd=tmp_path), "No such model: none", "lite")
+    one_line_error(run_here("evaluate.py", "--model", "none", cwd=tmp_path), "No such model: none", "lite")
 
 
 def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "taken").write_text("a file where a folder should be")
-    one_line_error(run("train.py", "--output", "taken/models", cwd=tmp_path), "Cannot write to taken/models")
+    one_line_error(run_here("train.py", "--output", "taken/models", cwd=tmp_path), "Cannot write to taken/models")
     assert (tmp_path / "taken").read_text() == "a file where a folder should be"
 
 
@@ -213,14 +207,14 @@ def test_output_that_cannot_be_written(tmp_path):
 )
 def test_impossible_settings(trained, flags, message):
     folder, _ = trained
-    one_line_error(run("train.py", "--data", "pairs", *flags, "--output", "impossible", cwd=folder), message)
+    one_line_error(run_here("train.py", "--data", "pairs", *flags, "--output", "impossible", cwd=folder), message)
 
 
 @pytest.mark.slow
 def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(trained):
     folder, _ = trained
-    one_line_error(run("train.py", "--data", "nowhere", "--output", "tries", cwd=folder), "No such folder")
-    diverging = run(
+    one_line_error(run_here("train.py", "--data", "nowhere", "--output", "tries", cwd=folder), "No such folder")
+    diverging = run_here(
         "train.py", "--data", "pairs", *SMALL_RUN, "--output", "tries", "--learning-rate", "1e30", cwd=folder
     )
     one_line_error(diverging, "diverged at a learning rate of 1e+30: try a smaller one")
@@ -231,7 +225,7 @@ def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(trained):
 
 def test_a_picture_smaller_than_the_crop(trained):
     folder, _ = trained
-    done = run("train.py", "--data", "pairs", "--crop", "100", "--output", "crop", cwd=folder)
+    done = run_here("train.py", "--data", "pairs", "--crop", "100", "--output", "crop", cwd=folder)
     one_line_error(done, "blur/0.png is 112x96: at least 100x100 is needed by --crop")
 
 
@@ -240,7 +234,7 @@ def test_a_truncated_picture_met_in_mid_run(trained, make_pairs):
     root = make_pairs(*FRAMES)
     damaged = root / "train/S1/blur/1.png"
     damaged.write_bytes(damaged.read_bytes()[:-2000])
-    done = run("train.py", "--data", root, *SMALL_RUN, "--output", "damaged", cwd=folder)
+    done = run_here("train.py", "--data", root, *SMALL_RUN, "--output", "damaged", cwd=folder)
     one_line_error(done, "train/S1/blur/1.png cannot be read as a picture")
 
 

@@ -17,6 +17,7 @@ from unet_deblur_tf import photos, video
 from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.files import make_folder, write_by_rename
 from unet_deblur_tf.pictures import comparison_sheet
+from unet_deblur_tf.progress import ticking
 from unet_deblur_tf.restoration import find_model, load_restorer
 
 DETAIL = 320  # pixels across, of the detail on a comparison
@@ -89,7 +90,7 @@ def deblur(
         print(f"{model}, pooling {restore.pooling}{cost}")
         if restore.advice:
             print(restore.advice)
-    with tqdm(waiting.items(), "Restoring", unit="picture", disable=not progress) as bar:
+    with tqdm(waiting.items(), "Restoring", unit="picture", disable=not progress) as bar, ticking(bar):
         for source, target in bar:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)

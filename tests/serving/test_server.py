@@ -2,7 +2,6 @@
 
 import io
 import json
-import pathlib
 import subprocess
 import sys
 import urllib.error
@@ -12,20 +11,18 @@ import keras
 import models
 import numpy as np
 import pytest
+import scripts
 from PIL import Image
 
 from unet_deblur_tf import layers  # noqa: F401 - registers them for loading
 
-ROOT = pathlib.Path(__file__).parents[2]
-CLIENT = ROOT / "examples/serving_client.py"
+CLIENT = scripts.ROOT / "examples/serving_client.py"
 PROTOCOLS = ("rest", "grpc")
 
 
-def client(server, *arguments, protocol="rest", model="small", cwd=None):
-    command = [sys.executable, CLIENT, *arguments, "--protocol", protocol, "--model", model]
-    return subprocess.run(
-        [*command, "--server", getattr(server, protocol)], capture_output=True, text=True, cwd=cwd, check=False
-    )
+def client(server, *arguments, protocol="rest", model="small", cwd, run=scripts.run_here):
+    flags = ["--protocol", protocol, "--model", model, "--server", getattr(server, protocol)]
+    return run(CLIENT, *arguments, *flags, cwd=cwd)
 
 
 def restored(server, picture, model="small", version=2):
@@ -50,7 +47,8 @@ def assert_same_levels(file, expected):
 )
 def test_our_client(server, tmp_path, picture, protocol, model, name, version):
     Image.fromarray(picture).save(tmp_path / "blurred.png")
-    done = client(server, tmp_path / "blurred.png", tmp_path / "out.png", protocol=protocol, model=model)
+    run = scripts.run if name == "plain" else scripts.run_here
+    done = client(server, "blurred.png", "out.png", protocol=protocol, model=model, cwd=tmp_path, run=run)
     assert done.returncode == 0, done.stderr
     assert_same_levels((tmp_path / "out.png").read_bytes(), restored(server, picture, name, version))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blurred.png", "out.png"]
@@ -100,8 +98,8 @@ def test_what_the_client_says_when_it_cannot(server, tmp_path, picture, protocol
     assert not (tmp_path / "out.png").exists()
     assert (tmp_path / "taken.png").read_bytes() == b""
 
-    command = [sys.executable, CLIENT, "good.png", "out.png", "--protocol", protocol, "--server", "localhost:1"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    flags = ["--protocol", protocol, "--server", "localhost:1"]
+    done = scripts.run_here(CLIENT, "good.png", "out.png", *flags, cwd=tmp_path)
     assert done.returncode == 1
     assert {"rest": "No server answers at localhost:1", "grpc": "localhost:1 cannot be reached"}[
         protocol

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from unet_deblur_tf import cli
@@ -91,6 +92,32 @@ def load_keras_in(precision, path):
 def keras_weights(model):
     """All weights of a `keras.Model`: a dict from `layer/weight`, such as `inc_conv1/kernel`, to arrays."""
     return {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
+
+
+def random_network(arguments):
+    """A variant with random weights, and random windows, as model.keras, weights.npz and windows.npy for all rows.
+
+    Args:
+        arguments: parsed flags with `folder`, `batch_size`, `crop` and one of `variants`.
+
+    Returns:
+        `keras.Model`, and a float32 array `(2, batch, crop, crop, 3)`: blurred and sharp.
+    """
+    import keras
+
+    from unet_deblur_tf.models import build
+
+    (variant,) = arguments.variants
+    keras.utils.set_random_seed(0)
+    network = build(variant)
+    out = network.get_layer("out_conv").kernel
+    out.assign(np.random.default_rng(0).normal(0, 1e-3, out.shape))
+    network.save(arguments.folder / "model.keras")
+    np.savez(arguments.folder / "weights.npz", **keras_weights(network))
+    shape = (2, arguments.batch_size, arguments.crop, arguments.crop, 3)
+    windows = np.random.default_rng(1).random(shape, np.float32)
+    np.save(arguments.folder / "windows.npy", windows)
+    return network, windows
 
 
 def matmul_peaks(threads, side=4096, repeat=5):

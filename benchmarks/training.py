@@ -29,10 +29,10 @@ from common import (
     add_arguments,
     do,
     installed,
-    keras_weights,
     load_keras_in,
     matmul_peaks,
     peak_memory,
+    random_network,
     report,
     tensorflow,
     timed,
@@ -172,21 +172,11 @@ ROWS = {
 def make_model(arguments):
     """Writes a variant with random weights and windows; returns the MACs of a window and the first loss."""
     tensorflow(arguments.threads)
-    import keras
 
     from unet_deblur_tf import cost, losses, recipes
-    from unet_deblur_tf.models import build
 
-    (variant,) = arguments.variants
-    keras.utils.set_random_seed(0)
-    network = build(variant)
-    out = network.get_layer("out_conv")
-    out.kernel.assign(np.random.default_rng(0).normal(0, 1e-3, out.kernel.shape))
-    network.save(arguments.folder / "model.keras")
-    np.savez(arguments.folder / "weights.npz", **keras_weights(network))
-    windows = np.random.default_rng(1).random((2, arguments.batch_size, arguments.crop, arguments.crop, 3), np.float32)
-    np.save(arguments.folder / "windows.npy", windows)
-    loss = losses.mixture(recipes.LOSSES["ssim+l1"])(windows[1], network(windows[0], training=True))
+    network, (blurred, sharp) = random_network(arguments)
+    loss = losses.mixture(recipes.LOSSES["ssim+l1"])(sharp, network(blurred, training=True))
     costs = cost.layer_costs(network, arguments.crop, arguments.crop)
     return {"macs": sum(each.macs for each in costs if each.kind == "Conv2D"), "loss": float(np.mean(loss))}
 

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import in_own_process, keras_weights
+from common import in_own_process, random_network
 from training import RATE, torch_step
 
 from unet_deblur_tf import cli
@@ -48,19 +48,9 @@ def parse_arguments():
 
 def make_model(arguments):
     """Writes a variant with random weights, and windows; returns the FLOPs of a step."""
-    import keras
-
     from unet_deblur_tf import jax_training
-    from unet_deblur_tf.models import build
 
-    keras.utils.set_random_seed(0)
-    network = build(*arguments.variants)
-    out = network.get_layer("out_conv").kernel
-    out.assign(np.random.default_rng(0).normal(0, 1e-3, out.shape))
-    network.save(arguments.folder / "model.keras")
-    np.savez(arguments.folder / "weights.npz", **keras_weights(network))
-    shape = (2, arguments.batch_size, arguments.crop, arguments.crop, 3)
-    np.save(arguments.folder / "windows.npy", np.random.default_rng(1).random(shape, np.float32))
+    network, _ = random_network(arguments)
     return {"flops": arguments.batch_size * jax_training.convolution_flops(network, arguments.crop)}
 
 

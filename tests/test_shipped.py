@@ -9,6 +9,7 @@ import pytest
 from test_models import random_picture
 
 from unet_deblur_tf import shipped
+from unet_deblur_tf.data.pairs import read_picture
 from unet_deblur_tf.data.sources import load_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation import score, summarise
@@ -92,6 +93,19 @@ def test_real_pictures_that_it_never_saw_get_better(name, real_data):
         found = summarise(score(restore, pairs[:: len(pairs) // 5], progress=False))
         assert found["gain"]["psnr"] > gain
         assert found["gain"]["ssim"] > 0
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_noise_does_not_stop_them(name, real_data):
+    restore = load_restorer(find_model(name))
+    rng = np.random.default_rng(0)
+    gains = []
+    for pair in load_pairs(str(real_data / "gopro"), "test")[::2]:
+        blurred, sharp = read_picture(pair.blur), read_picture(pair.sharp)
+        noisy = np.clip(np.round(blurred + rng.normal(0, 5, blurred.shape)), 0, 255).astype(np.uint8)
+        before, after = (np.mean((each.astype(float) - sharp) ** 2) for each in (noisy, restore(noisy)))
+        gains.append(10 * np.log10(before / after))
+    assert np.mean(gains) > 1
 
 
 def test_any_size():

@@ -182,6 +182,9 @@ def test_tiles_are_as_large_as_memory_allows(monkeypatch):
     for budget, tile in ((1e9, None), (0.5e9, 688), (1e7, 256)):
         restore._memory = budget + 4 * 3 * 1000 * 900
         assert restore.tile_for(1000, 900) == tile
+    # Rows of tiles across a wide picture count, too: 3000^2 * 1000 + 2 * 12 * 100_000 * 3000 bytes.
+    restore._memory = 16.2e9 + 4 * 3 * 100_000 * 5000
+    assert restore.tile_for(5000, 100_000) == 3000 // 16 * 16
     assert Restorer(build("unet"), tile=0).tile_for(100_000, 100_000) is None
     assert Restorer(build("unet"), tile=500).tile_for(1000, 900) == 512
     assert Restorer(build("unet"), tile=500).tile_for(500, 512) is None

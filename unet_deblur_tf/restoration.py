@@ -261,14 +261,16 @@ class Restorer:
             return self._tile if 0 < self._tile < max(height, width) else None
         pixels = height * width
         # The picture and the result, each twice while they are read and written; for tiles, two rows of them in float32
-        # across the picture, and with squeeze-and-excitation the means of all cells.
-        rows = 2 * 12 * 1024 * width
+        # across the picture (bytes per pixel of a tile's side), and with squeeze-and-excitation the means of all cells.
+        rows = 2 * 12 * width
         cells = pixels / CELL**2 * 4 * sum(channels for _, channels in self._squeezes)
         budget = self._memory - 4 * 3 * itemsize * pixels - (12 * pixels if len(self._turns) > 1 else 0)
         if pixels * self._bytes_per_pixel <= budget:
             return None
-        side = int((max(0, budget - cells - rows) / self._bytes_per_pixel) ** 0.5) // self._step * self._step
-        side = max(side, SMALLEST_CHOSEN)
+        # The side at which side^2 * bytes per pixel + side * rows is what there is.
+        half = rows / self._bytes_per_pixel / 2
+        side = (half**2 + max(0, budget - cells) / self._bytes_per_pixel) ** 0.5 - half
+        side = max(int(side) // self._step * self._step, SMALLEST_CHOSEN)
         return side if side < max(height, width) else None
 
     def _steps(self, height, width, tile):

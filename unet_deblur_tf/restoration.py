@@ -210,7 +210,7 @@ class Restorer:
 
         Args:
             picture: uint8 or uint16 `(height, width, 3)` RGB.
-            progress: bool, a bar over the tiles, if there are several.
+            progress: bool, a bar over tiles or passes, if there are several.
 
         Returns:
             The same type and shape, clipped and rounded.
@@ -236,19 +236,20 @@ class Restorer:
         height, width, _ = picture.shape
         largest = np.iinfo(picture.dtype).max
         steps, unit = (1, "Passes") if tile is None else (self._steps(height, width, tile), "Tiles")
-        with tqdm(total=len(self._turns) * steps, desc=unit, leave=False, disable=not progress) as bar:
+        total = len(self._turns) * steps
+        with tqdm(total=total, desc=unit, leave=False, disable=not progress or total == 1) as bar:
             if len(self._turns) == 1:
                 restored = np.empty(picture.shape, picture.dtype)
                 for top, band in self._bands(picture, tile, bar.update):
                     restored[top : top + len(band)] = _to_integers(band, largest)
                 return restored
-            total = np.zeros(picture.shape, np.float32)
+            summed = np.zeros(picture.shape, np.float32)
             for turn in self._turns:
                 # A view: what is added to it lands in the upright picture.
-                turned = _turned(total, turn)
+                turned = _turned(summed, turn)
                 for top, band in self._bands(_turned(picture, turn), tile, bar.update):
                     turned[top : top + len(band)] += band
-            return _to_integers(total / len(self._turns), largest)
+            return _to_integers(summed / len(self._turns), largest)
 
     def tile_for(self, height, width, itemsize=1):
         """The side of the tiles that a picture is restored in, None for the whole at once.

@@ -1,8 +1,11 @@
 """Fixtures. Tests that use real data read its folder from UNET_DEBLUR_DATA and are skipped without it."""
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.append(str(Path(__file__).parents[1] / "experiments"))  # they are scripts, not a package
 
 import keras
 import numpy as np
@@ -64,8 +67,6 @@ def make_pairs(tmp_path, save_picture, picture):
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real data, or the test is skipped."""
-    from pathlib import Path
-
     folder = os.environ.get("UNET_DEBLUR_DATA")
     if not folder or not Path(folder).is_dir():
         pytest.skip("UNET_DEBLUR_DATA names no folder of real data")

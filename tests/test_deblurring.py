@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageDraw
 from scripts import run, run_here
+from test_models import inverting
 
 from unet_deblur_tf import photos, shipped
 from unet_deblur_tf.deblurring import deblur
@@ -29,7 +30,7 @@ ALPHA = RNG.integers(0, 256, (24, 36), np.uint8)
 def model(tmp_path_factory):
     """A network that puts out 1 - input."""
     path = tmp_path_factory.mktemp("model") / "inverter.keras"
-    keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(-1.0, 1.0)]).save(path)
+    inverting().save(path)
     return path
 
 

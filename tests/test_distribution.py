@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from scripts import ROOT
+from scripts import ROOT, run
 from test_scripts import history
 
 from unet_deblur_tf import distribution, resuming
@@ -85,8 +85,7 @@ def alone(folder, flags):
     """What one process makes of it; once for all tests."""
     output = "alone-" + "-".join(flags).replace("--", "")
     if not (folder / output).exists():
-        command = [sys.executable, ROOT / "train.py", *RUN, *flags, "--output", output]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        done = run("train.py", *RUN, *flags, "--output", output, cwd=folder)
         assert done.returncode == 0, done.stderr
     return folder / output / "lite"
 

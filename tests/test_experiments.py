@@ -7,22 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import average
+import gather
 import keras
 import numpy as np
 import pytest
+import robustness
+import stress
+import unpack
 from test_models import SMALL, randomise
 
 from unet_deblur_tf.data.pairs import find_pairs, read_picture
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models import unet
 from unet_deblur_tf.restoration import load_network
-
-sys.path.append(str(Path(__file__).parents[1] / "experiments"))
-import average
-import gather
-import robustness
-import stress
-import unpack
 
 NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
 

@@ -34,6 +34,11 @@ def random_picture(height, width, batch=1):
     return np.random.default_rng(height * 1000 + width).random((batch, height, width, 3), dtype=np.float32)
 
 
+def inverting():
+    """The smallest network there is, which puts out 1 - input: for what is the same with any."""
+    return keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(-1, 1)])
+
+
 def randomise(model):
     """Gives every weight a value that matters: fresh networks have zeros and ones where errors would hide."""
     rng = np.random.default_rng(0)

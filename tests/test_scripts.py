@@ -109,10 +109,10 @@ def test_evaluate_takes_the_newest_model_and_reports_what_training_did(trained):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     folder, _ = trained
-    command = [sys.executable, ROOT / "train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN]
-    command += ["--output", "again"]
+    flags = ["--variant", "concat_se", "--data", "pairs", *SMALL_RUN, "--output", "again"]
+    command = [sys.executable, ROOT / "train.py", *flags, *UNCACHED]
     work = folder / "again/concat_se/.training"
-    process = subprocess.Popen([*command, *UNCACHED], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not completed_epochs(work) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -121,12 +121,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     assert completed_epochs(work)
     assert not (folder / "again/concat_se/1").exists()
 
-    other = subprocess.run([*command, "--seed", "1"], cwd=folder, capture_output=True, text=True)
+    other = run("train.py", *flags, "--seed", "1", cwd=folder)
     assert other.returncode == 2
     assert "seed 0 (now 1)" in other.stderr
 
     # By now memory has room for the pictures, which must not change how often each is used in a row.
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = run("train.py", *flags, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Cache: memory" in done.stdout
     assert "Going on after epoch" in done.stdout

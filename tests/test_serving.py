@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorflow.python.tools import saved_model_cli
-from test_models import SMALL, random_picture, randomise
+from test_models import SMALL, inverting, random_picture, randomise
 
 from unet_deblur_tf import levels
 from unet_deblur_tf.models import build, pool_within, unet
@@ -115,11 +115,6 @@ def test_bytes_of_mixed_sizes_and_formats_in_one_request(exported, tmp_path, pic
         # The network in a session and in Python differ by some 1e-6: at a half, that is one level.
         assert np.abs(answer - expected).max() <= 1
         assert (answer != expected).mean() < 1e-3
-
-
-def inverting():
-    """The smallest network there is, for what is the same with any."""
-    return keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(-1, 1)])
 
 
 @pytest.fixture(scope="module")

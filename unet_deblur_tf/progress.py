@@ -13,7 +13,7 @@ def ticking(bar, seconds=1):
         seconds: float, between two.
     """
     if bar.disable or not bar.fp.isatty():
-        yield bar
+        yield
         return
     done = threading.Event()
 
@@ -24,7 +24,7 @@ def ticking(bar, seconds=1):
     thread = threading.Thread(target=redraw, daemon=True)
     thread.start()
     try:
-        yield bar
+        yield
     finally:
         done.set()
         thread.join()

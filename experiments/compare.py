@@ -28,7 +28,7 @@ from unet_deblur_tf.variants import VARIANTS
 ROOT = Path(__file__).resolve().parents[1]
 
 # What all rows of an experiment share, and by name what each has of its own. Small blur, which a short run can learn.
-SHORT = "--difficulty quick --precision mixed_bfloat16 --crop 64 --batch-size 8 --epochs 10"
+SHORT = "--difficulty quick --crop 64 --batch-size 8 --epochs 10"
 RECIPE = "--norm none --activation leaky_relu --optimizer muon --loss ssim+l1+fourier"
 EXPERIMENTS = {
     "recipe": (
@@ -69,6 +69,7 @@ def parse_arguments():
     )
     parser.add_argument("--rows", nargs="*", help="only these")
     parser.add_argument("--seeds", nargs="+", default=["0"])
+    parser.add_argument("--precision", default="mixed_bfloat16", help="as train.py takes it (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True)
     return parser.parse_args()
 
@@ -88,6 +89,7 @@ def main(arguments):
                 continue
             folder = arguments.output / folder_name(name, seed)
             train = [*shared.split(), *own.split(), "--data", arguments.data, "--seed", seed]
+            train += ["--precision", arguments.precision]
             run(folder, train, sets)
             report(arguments.output, sets, rows)
 

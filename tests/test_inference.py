@@ -149,6 +149,29 @@ def test_level_compression(factors, widest, monkeypatch):
     assert layer.compute_output_shape([each.shape for each in features]) == (2, 16, 40, 5)
 
 
+@pytest.mark.parametrize(
+    ("variant", "layer", "awaited"),
+    [("concat_se", "up4_conv1", "up3_act2"), ("concat_reduce", "up1_reduce_conv1", "down3_act2")],
+)
+def test_a_stage_waits_for_all_its_levels(variant, layer, awaited):
+    # Or what is computed of the first levels would be in memory while the others come about.
+    fast = tf.function(for_inference(build(variant, widths=SMALL)))
+    graph = fast.get_concrete_function(tf.TensorSpec((1, 64, 64, 3))).graph
+    convolutions = [op for op in graph.get_operations() if op.type == "Conv2D" and f"/{layer}" in op.name]
+    assert len(convolutions) >= 4
+    for convolution in convolutions:
+        assert any(f"/{awaited}" in op.name for op in ancestors(convolution)), convolution.name
+
+
+def ancestors(op):
+    """All operations that are done before one."""
+    known, new = set(), {op}
+    while new:
+        known |= new
+        new = {before for op in new for before in [*op.control_inputs, *(tensor.op for tensor in op.inputs)]} - known
+    return known
+
+
 def test_other_models_stay_as_they_are():
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same")])
     assert for_inference(model) is model

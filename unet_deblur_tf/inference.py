@@ -152,8 +152,9 @@ class LevelCompression(Convolution):
     def call(self, inputs):
         output = None
         for features, factor, channels in self._pieces(inputs):
-            # One after the other, or several would be in memory at the output's resolution.
-            with tf.control_dependencies([] if output is None else [output]):
+            # One after the other, and none before all levels are there, or several would be in memory at the output's
+            # resolution, through earlier stages, too.
+            with tf.control_dependencies(inputs if output is None else [output]):
                 features = features * self.scale[channels] + self.shift[channels]
                 while factor > 1:
                     features, factor = double_size(features), factor // 2

@@ -141,7 +141,9 @@ class LevelConvolution(keras.layers.Layer):
 
     def call(self, inputs):
         kernel, bias = self.convolution.kernel, self.convolution.bias
-        output = convolve_levels(inputs, self.factors, keras.ops.cast(kernel, self.compute_dtype))
+        # Not before all of them are there: what the encoder's levels give would lie in memory through earlier stages.
+        with tf.control_dependencies(inputs):
+            output = convolve_levels(inputs, self.factors, keras.ops.cast(kernel, self.compute_dtype))
         return output if bias is None else tf.nn.bias_add(output, keras.ops.cast(bias, self.compute_dtype))
 
     def compute_output_shape(self, input_shape):

@@ -47,8 +47,8 @@ RESTORING_BYTES = {
     "concat": (930, 600),
     "concat_se": (1120, 700),
     "concat_se, local": (6630, 3440),
-    "concat_reduce": (2530, 2190),
-    "concat_reduce_se": (3950, 2330),
+    "concat_reduce": (3300, 2190),
+    "concat_reduce_se": (4050, 2330),
     "concat_reduce_se, local": (5270, 4690),
     "lite": (250, 210),
 }

@@ -93,6 +93,11 @@ def test_quality(restored, suffix):
     assert np.abs(pixels(size[95]).astype(int) - (255 - smooth)).mean() < 3
 
 
+def test_strength(restored):
+    path = restored("photo.png", pillow(Image.fromarray(COLOUR)), strength=0.25)
+    np.testing.assert_allclose(pixels(path), 0.75 * COLOUR + 0.25 * (255 - COLOUR.astype(float)), atol=0.51)
+
+
 def test_heic(restored):
     pytest.importorskip("pillow_heif")
     smooth = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)

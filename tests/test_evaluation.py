@@ -149,6 +149,7 @@ def test_a_report_can_be_read_back(models, make_pairs, tmp_path):
     for name in ("psnr", "ssim"):
         column = [float(row[f"restored_{name}"]) for row in rows]
         assert np.mean(column) == pytest.approx(summary["restored"][name])
+    assert summary["strength"] == 1
     # A network that returns its input scores as the input does.
     assert summary["gain"]["psnr"] == pytest.approx(0)
     assert Image.open(tmp_path / "report/comparison.png").width > 3 * 300

@@ -165,6 +165,23 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
     assert np.abs(restored.astype(int) - alone(picture)).max() > 100
 
 
+@pytest.mark.parametrize("variant", ["concat_se", "lite"])
+@pytest.mark.parametrize("options", [dict(tile=0), dict(tile=256), dict(tile=0, ensemble=True)], ids=str)
+def test_strength_is_the_share_of_the_correction(variant, options):
+    network = lively(variant)
+    picture = strip(80, 300) // 4 + 20_000
+    whole = Restorer(network, **options)(picture).astype(float)
+    some = Restorer(network, **options, strength=0.3)(picture)
+    assert np.abs(whole - picture).max() > 1000
+    np.testing.assert_allclose(some, 0.7 * picture + 0.3 * whole, atol=1)
+
+
+@pytest.mark.parametrize("strength", [0, -1, 1.5, float("nan")])
+def test_strength_has_limits(strength):
+    with pytest.raises(InputError, match=f"above 0 and at most 1, not {strength}"):
+        Restorer(lively("lite"), strength=strength)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_the_type_stays_and_values_are_rounded(dtype):
     largest = np.iinfo(dtype).max

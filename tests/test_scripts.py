@@ -191,6 +191,12 @@ def test_evaluate_with_a_model_that_is_not_there(tmp_path):
     one_line_error(run_here("evaluate.py", "--model", "none", cwd=tmp_path), "No such model: none", "lite")
 
 
+@pytest.mark.parametrize("script", ["deblur.py", "evaluate.py"])
+def test_impossible_strength(script, tmp_path):
+    inputs = ["photo.jpg"] if script == "deblur.py" else []
+    one_line_error(run_here(script, *inputs, "--strength", "1.5", cwd=tmp_path), "above 0 and at most 1, not 1.5")
+
+
 def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "taken").write_text("a file where a folder should be")
     one_line_error(run_here("train.py", "--output", "taken/models", cwd=tmp_path), "Cannot write to taken/models")

@@ -53,7 +53,7 @@ def add_model_argument(parser):
 
 
 def add_restoring_arguments(parser):
-    """The flags that say how pictures are restored: `--tile`, `--memory`, `--pooling`, `--ensemble`, `--precision`."""
+    """The flags that say how pictures are restored, from `--tile` to `--precision`."""
     parser.add_argument(
         "--tile",
         type=int,
@@ -75,6 +75,14 @@ def add_restoring_arguments(parser):
     )
     parser.add_argument(
         "--ensemble", action="store_true", help="the mean over 8 flips and quarter turns: 8 times the time"
+    )
+    parser.add_argument(
+        "--strength",
+        type=share,
+        default=1.0,
+        metavar="S",
+        help="share of the correction that is made, above 0 and up to 1: less where a picture comes out too sharp "
+        "(default: %(default)g)",
     )
     add_precision_argument(parser)
 
@@ -114,6 +122,14 @@ def positive_float(text):
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def share(text):
+    """A number above 0 and up to 1, for `argparse`."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
     return value
 
 

@@ -51,6 +51,7 @@ def deblur(
     pooling="auto",
     ensemble=False,
     precision=None,
+    strength=1.0,
     progress=True,
 ):
     """Restores photos and videos; a bad file does not stop the others.
@@ -64,7 +65,7 @@ def deblur(
         compare: bool, also write NAME_compare.png for each photo, blurred and restored side by side.
         quality: 1 to 100, of JPEG, WebP and HEIC.
         allow_large: bool, take pictures of more pixels than Pillow thinks safe.
-        tile, memory, pooling, ensemble, precision: see `restoration.load_restorer`.
+        tile, memory, pooling, ensemble, precision, strength: see `restoration.load_restorer`.
         progress: bool, show bars and notes.
 
     Returns:
@@ -84,7 +85,7 @@ def deblur(
     if not waiting:
         return outcome
     model = find_model(model)
-    restore = load_restorer(model, pooling, tile, memory, ensemble, precision)
+    restore = load_restorer(model, pooling, tile, memory, ensemble, precision, strength)
     if progress:
         cost = "; the mean of 8 flips and turns: 8 times the time" if ensemble else ""
         print(f"{model}, pooling {restore.pooling}{cost}")

@@ -61,6 +61,7 @@ def evaluate(
     memory=None,
     ensemble=False,
     precision=None,
+    strength=1.0,
 ):
     """What `evaluate.py` does; the arguments are its flags.
 
@@ -78,13 +79,13 @@ def evaluate(
         make_folder(report)
     pairs = spread(load_pairs(data, split, blur, difficulty, cache_dir, data_dir), limit)
     check_pairs(pairs, smallest=metrics.SSIM_WINDOW)
-    restore = load_restorer(model, pooling, tile, memory, ensemble, precision)
+    restore = load_restorer(model, pooling, tile, memory, ensemble, precision, strength)
     print(f"{model} on {len(pairs)} pairs of {data} ({split}), protocol {protocol}, pooling {restore.pooling}")
     if restore.advice:
         print(restore.advice)
     scores = score(restore, pairs, protocol)
     origin = {"model": str(model), "data": str(data), "split": split, "blur": blur, "protocol": protocol}
-    origin.update(pooling=restore.pooling, tile=tile, ensemble=ensemble, precision=precision)
+    origin.update(pooling=restore.pooling, tile=tile, ensemble=ensemble, precision=precision, strength=strength)
     if is_synthesised(data, blur):
         origin["difficulty"] = difficulty
     summary = {**origin, **summarise(scores)}

@@ -66,7 +66,7 @@ def find_model(path=None, models=MODELS):
     )
 
 
-def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False, precision=None):
+def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False, precision=None, strength=1.0):
     """Loads what `find_model` found.
 
     Of a SavedModel that `train.py` wrote, the Keras model inside it is taken.
@@ -81,6 +81,7 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False, 
             half of what is free.
         ensemble: bool, the mean over the eight flips and quarter turns, at eight times the cost.
         precision: one of `recipes.PRECISIONS`; None for that of the model.
+        strength: above 0 and up to 1, the share of the correction that is made.
 
     Returns:
         A `Restorer`.
@@ -89,7 +90,7 @@ def load_restorer(path, pooling="auto", tile=None, memory=None, ensemble=False, 
         InputError: if the file cannot be loaded or is not as it was shipped, or pooling or precision cannot be had
             from it.
     """
-    return Restorer(load_network(Path(path), pooling, precision), tile, memory, ensemble)
+    return Restorer(load_network(Path(path), pooling, precision), tile, memory, ensemble, strength)
 
 
 def load_network(path, pooling="auto", precision=None):
@@ -174,11 +175,14 @@ class Restorer:
         advice: str for people, see `processor.advice`.
     """
 
-    def __init__(self, network, tile=None, memory=None, ensemble=False):
+    def __init__(self, network, tile=None, memory=None, ensemble=False, strength=1.0):
         self.pooling = pooling_of(network)
         self.advice = advice(network)
         if tile is not None and tile != 0 and tile < SMALLEST_TILE:
             raise InputError(f"--tile must be 0 or at least {SMALLEST_TILE}, not {tile}")
+        if not 0 < strength <= 1:
+            raise InputError(f"--strength must be above 0 and at most 1, not {strength}")
+        self._strength = strength
         self._scale = scale_of(network)
         self._step = self._scale * CELL  # pixels: tiles begin where the network's coarsest features do
         self._tile = None if tile is None else -(-tile // self._step) * self._step
@@ -234,14 +238,14 @@ class Restorer:
 
     def _restore(self, picture, tile, progress):
         height, width, _ = picture.shape
-        largest = np.iinfo(picture.dtype).max
         steps, unit = (1, "Passes") if tile is None else (self._steps(height, width, tile), "Tiles")
         total = len(self._turns) * steps
         with tqdm(total=total, desc=unit, leave=False, disable=not progress or total == 1) as bar:
             if len(self._turns) == 1:
                 restored = np.empty(picture.shape, picture.dtype)
                 for top, band in self._bands(picture, tile, bar.update):
-                    restored[top : top + len(band)] = _to_integers(band, largest)
+                    rows = slice(top, top + len(band))
+                    restored[rows] = _to_integers(band, picture[rows], self._strength)
                 return restored
             summed = np.zeros(picture.shape, np.float32)
             for turn in self._turns:
@@ -249,7 +253,7 @@ class Restorer:
                 turned = _turned(summed, turn)
                 for top, band in self._bands(_turned(picture, turn), tile, bar.update):
                     turned[top : top + len(band)] += band
-            return _to_integers(summed / len(self._turns), largest)
+            return _to_integers(summed / len(self._turns), picture, self._strength)
 
     def tile_for(self, height, width, itemsize=1):
         """The side of the tiles that a picture is restored in, None for the whole at once.
@@ -394,6 +398,9 @@ def _to_floats(picture):
     return tf.constant(picture[np.newaxis].astype(np.float32) / np.float32(np.iinfo(picture.dtype).max))
 
 
-def _to_integers(picture, largest):
-    kind = np.uint8 if largest == 255 else np.uint16
-    return np.round(np.clip(picture, 0, 1) * largest).astype(kind)
+def _to_integers(restored, picture, strength):
+    """The picture with a share of its correction, in its own type."""
+    restored = np.clip(restored, 0, 1) * np.iinfo(picture.dtype).max
+    if strength < 1:
+        restored = picture + strength * (restored - picture)
+    return np.round(restored).astype(picture.dtype)

@@ -51,7 +51,8 @@ EXPERIMENTS = {
     ),
     "variants": (
         f"{SHORT} --steps-per-epoch 100 {RECIPE}",
-        {variant: f"--variant {variant}" for variant in VARIANTS},
+        # In about the time of `concat_se`, too.
+        {variant: f"--variant {variant}" for variant in VARIANTS} | {"lite, longer": "--variant lite --steps-per-epoch 500"},
     ),
 }
 

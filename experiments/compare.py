@@ -51,8 +51,9 @@ EXPERIMENTS = {
     ),
     "variants": (
         f"{SHORT} --steps-per-epoch 100 {RECIPE}",
-        # In about the time of `concat_se`, too.
-        {variant: f"--variant {variant}" for variant in VARIANTS} | {"lite, longer": "--variant lite --steps-per-epoch 500"},
+        # `lite` also for about the time of `concat_se`.
+        {variant: f"--variant {variant}" for variant in VARIANTS}
+        | {"lite, longer": "--variant lite --steps-per-epoch 500"},
     ),
 }
 

@@ -42,7 +42,8 @@ def parse_arguments():
     length.add_argument("--steps", type=cli.positive_int, help=f"to train for, rounded up to {STEPS}")
     parser.add_argument("--batch-size", type=cli.positive_int, default=32, help="default: %(default)s")
     parser.add_argument("--crop", type=cli.positive_int, default=192, help="a multiple of 32 (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=RECIPE["learning_rate"], help="default: %(default)s")
+    rate = RECIPE["learning_rate"]
+    parser.add_argument("--rate", dest="learning_rate", type=float, default=rate, help="default: %(default)s")
     parser.add_argument("--warmup", type=float, default=0.05, help="as a part of the whole (default: %(default)s)")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the average (default: %(default)s)")
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
@@ -93,7 +94,7 @@ def train(network, arguments):
     from unet_deblur_tf.optimizers import optimizer_of
 
     trained = jax_training.for_jax(network)
-    optimizer = optimizer_of(RECIPE["optimizer"], arguments.rate)
+    optimizer = optimizer_of(RECIPE["optimizer"], arguments.learning_rate)
     state = jax_training.initial_state(trained, optimizer)
     step = jax_training.train_step(trained, optimizer, LOSSES[RECIPE["loss"]])
     pool = Pool(arguments.stream, arguments.capacity)
@@ -129,7 +130,7 @@ def train(network, arguments):
         if part >= 1:
             break
         warmth = min(1, (part + 1e-3) / max(arguments.warmup, 1e-3))
-        rate = arguments.rate * warmth * (1 + math.cos(math.pi * part)) / 2
+        rate = arguments.learning_rate * warmth * (1 + math.cos(math.pi * part)) / 2
         key, own = jax.random.split(key)
         state, average, loss = steps(state, average, pool.windows, pool.starts, pool.counts, rate, own)
         losses.append(loss)
@@ -163,7 +164,7 @@ def write(network, last, average, arguments, done, device):
     save(network, last, arguments.output / "last.keras")
     save(network, average, arguments.output / "average.keras")
     given = {key: value for key, value in vars(arguments).items() if value is not None and not isinstance(value, Path)}
-    settings = {**RECIPE, **given, "learning_rate": arguments.rate, "steps": done, "device": device}
+    settings = {**RECIPE, **given, "steps": done, "device": device}
     with write_by_rename(arguments.output / "run.json") as partial:
         partial.write_text(json.dumps({"settings": settings}, indent=1) + "\n")
 

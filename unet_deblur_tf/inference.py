@@ -4,6 +4,7 @@
 
 - Batch norm is folded into the convolution before it: two passes over memory less.
 - A convolution of levels that were upsampled is evaluated at their own, low resolution: `levels.py`.
+- Where channels are many, a 3x3 convolution is evaluated with fewer multiplications: `winograd.py`.
 - Where an activation stands between joining and a 1x1 convolution (compression), that cannot be
   exchanged; but the convolution is a sum over the channels, taken some after the others, so that
   only a part of the upsampled levels is in memory at a time.
@@ -18,19 +19,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from unet_deblur_tf import winograd
 from unet_deblur_tf.layers import double_size
 from unet_deblur_tf.levels import Joined, LevelConvolution, Note, follow, is_worthwhile, rewrite, tensor_of
 
 # So many channels of a level are upsampled at once before an activation: more take more memory, fewer take time.
-WIDEST = 128
+WIDEST = 256
 
 
-def for_inference(network):
+def for_inference(network, fewer_multiplications=None):
     """Rewrites a network for inference.
 
     Args:
         network: `keras.Model`, such as `models.unet` or `models.pool_within` give; what is not
             made of layers as those are stays as it is.
+        fewer_multiplications: bool, whether to use `winograd.py`; None where there is no GPU, whose
+            libraries choose the algorithm of a convolution themselves.
 
     Returns:
         `keras.Model` from the same input to the same output, of the network's own layers where
@@ -38,10 +42,12 @@ def for_inference(network):
     """
     if type(network).__name__ != "Functional":
         return network
-    return rewrite(network, _call)
+    if fewer_multiplications is None:
+        fewer_multiplications = not tf.config.list_physical_devices("GPU")
+    return rewrite(network, functools.partial(_call, fewer_multiplications))
 
 
-def _call(layer, *arguments, **keywords):
+def _call(fewer_multiplications, layer, *arguments, **keywords):
     """What comes out of a layer: a tensor, or a note that the next layer may make use of."""
     given = arguments[0]
     if isinstance(given, Joined):
@@ -53,10 +59,11 @@ def _call(layer, *arguments, **keywords):
         if isinstance(layer, (keras.layers.ReLU, keras.layers.LeakyReLU)):
             return given.then(make, activation=layer)
     if type(layer) is keras.layers.Conv2D:
-        return _Convolved(layer, given)
+        return _Convolved(fewer_multiplications, layer, given)
     if isinstance(layer, keras.layers.BatchNormalization) and isinstance(given, _Convolved):
         scale, shift = _scale_and_shift(layer)
-        return _Convolved(given.layer, given.given, given.scale * scale, given.shift * scale + shift)
+        scale, shift = given.scale * scale, given.shift * scale + shift
+        return _Convolved(fewer_multiplications, given.layer, given.given, scale, shift)
     return follow(layer, *arguments, **keywords)
 
 
@@ -81,27 +88,36 @@ class _Scaled(Note):
 class _Convolved(Note):
     """A convolution, with what batch norm makes of it folded in."""
 
-    def __init__(self, layer, given, scale=1.0, shift=0.0):
+    def __init__(self, fewer_multiplications, layer, given, scale=1.0, shift=0.0):
         super().__init__(self._convolve)
-        self.layer, self.given, self.scale, self.shift = layer, given, scale, shift
+        self.fewer_multiplications, self.layer, self.given = fewer_multiplications, layer, given
+        self.scale, self.shift = scale, shift
 
     def _convolve(self):
         layer = self.layer
         kernel = layer.kernel.numpy() * self.scale
         bias = (layer.bias.numpy() if layer.use_bias else np.zeros(layer.filters, np.float32)) * self.scale + self.shift
-        style = dict(name=layer.name, dtype=layer.dtype_policy)
         given = self.given
         if isinstance(given, _Scaled):
             joined = given.joined
             if layer.kernel_size == (1, 1):
                 channels = sum(features.shape[-1] for features in joined.features)
                 own = (np.broadcast_to(value, channels) for value in (given.scale, given.shift))
+                style = dict(name=layer.name, dtype=layer.dtype_policy)
                 return LevelCompression(kernel, bias, joined.factors, *own, given.activation, **style)(joined.features)
             plain = given.activation is None and np.all(given.scale == 1) and np.all(given.shift == 0)
             if plain and is_worthwhile(layer, joined):
-                folded = Convolution(kernel, bias, name="folded", dtype=layer.dtype_policy)
-                return LevelConvolution(folded, joined.factors, name=layer.name)(joined.features)
-        return Convolution(kernel, bias, **style)(tensor_of(given))
+                fine = np.repeat(joined.factors, [features.shape[-1] for features in joined.features]) == 1
+                upsampled = Convolution(kernel[:, :, ~fine], name="upsampled", dtype=layer.dtype_policy)
+                own = self._convolution(kernel[:, :, fine], bias, "own")
+                return LevelConvolution(upsampled, joined.factors, own, name=layer.name)(joined.features)
+        return self._convolution(kernel, bias, layer.name)(tensor_of(given))
+
+    def _convolution(self, kernel, bias, name):
+        policy = self.layer.dtype_policy
+        if self.fewer_multiplications and winograd.is_worthwhile(kernel.shape, policy.compute_dtype):
+            return WinogradConvolution(kernel, bias, name=name, dtype=policy)
+        return Convolution(kernel, bias, name=name, dtype=policy)
 
 
 class Convolution(keras.layers.Layer):
@@ -109,22 +125,36 @@ class Convolution(keras.layers.Layer):
 
     Args:
         kernel: array `(height, width, channels, filters)`.
-        bias: array `(filters,)`.
+        bias: array `(filters,)`, or None.
     """
 
-    def __init__(self, kernel, bias, **kwargs):
+    def __init__(self, kernel, bias=None, **kwargs):
         super().__init__(trainable=False, **kwargs)
         self.kernel = self._constant(kernel, "kernel")
-        self.bias = self._constant(bias, "bias")
+        self.bias = None if bias is None else self._constant(bias, "bias")
 
     def _constant(self, value, name):
         return self.add_weight(value.shape, lambda shape, dtype: keras.ops.cast(value, dtype), name=name)
 
     def call(self, inputs):
-        return tf.nn.bias_add(tf.nn.conv2d(inputs, self.kernel, 1, "SAME"), self.bias)
+        outputs = self._convolve(inputs)
+        return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
+
+    def _convolve(self, inputs):
+        return tf.nn.conv2d(inputs, self.kernel, 1, "SAME")
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.bias.shape[0])
+        return (*input_shape[:-1], self.kernel.shape[-1])
+
+
+class WinogradConvolution(Convolution):
+    """The same, of a 3x3 kernel, with fewer multiplications: `winograd.py`."""
+
+    def __init__(self, kernel, bias=None, **kwargs):
+        super().__init__(winograd.transform_kernel(kernel), bias, **kwargs)
+
+    def _convolve(self, inputs):
+        return winograd.convolve(inputs, self.kernel)
 
 
 class LevelCompression(Convolution):
@@ -161,8 +191,9 @@ class LevelCompression(Convolution):
                 if self.activation is not None:
                     features = self.activation(features)
                 convolved = tf.nn.conv2d(features, self.kernel[:, :, channels], 1, "SAME")
-            output = convolved if output is None else output + convolved
-        return tf.nn.bias_add(output, self.bias)
+                # The bias right away, so that TensorFlow makes one operation of both.
+                output = tf.nn.bias_add(convolved, self.bias) if output is None else output + convolved
+        return output
 
     def _pieces(self, inputs):
         """From the coarsest level to the finest: (features, factor, which of the joined channels they are)."""

@@ -127,14 +127,16 @@ class LevelConvolution(keras.layers.Layer):
         convolution: layer with the weights `kernel`, `(3, 3, channels, filters)` over the joined features, and `bias`,
             `(filters,)` or None.
         factors: for each of the features, a power of two: how much smaller they are than the output.
+        own: layer that convolves the features of factor 1, joined; then the kernel is for the others alone. None for
+            the kernel's own part.
 
     Input shape: a list of `(batch, height / factor, width / factor, channels)`, at least one with factor 1.
     Output shape: `(batch, height, width, filters)`.
     """
 
-    def __init__(self, convolution, factors, **kwargs):
+    def __init__(self, convolution, factors, own=None, **kwargs):
         super().__init__(dtype=convolution.dtype_policy, **kwargs)
-        self.convolution, self.factors = convolution, factors
+        self.convolution, self.factors, self.own = convolution, factors, own
 
     def build(self, input_shape):
         self.built = True  # the convolution is
@@ -143,20 +145,20 @@ class LevelConvolution(keras.layers.Layer):
         kernel, bias = self.convolution.kernel, self.convolution.bias
         # Not before all of them are there: what the encoder's levels give would lie in memory through earlier stages.
         with tf.control_dependencies(inputs):
-            output = convolve_levels(inputs, self.factors, keras.ops.cast(kernel, self.compute_dtype))
+            output = convolve_levels(inputs, self.factors, keras.ops.cast(kernel, self.compute_dtype), self.own)
         return output if bias is None else tf.nn.bias_add(output, keras.ops.cast(bias, self.compute_dtype))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[self.factors.index(1)][:-1], self.convolution.kernel.shape[-1])
 
 
-def convolve_levels(inputs, factors, kernel):
-    """What `LevelConvolution` computes, without a bias."""
-    channels = [features.shape[-1] for features in inputs]
+def convolve_levels(inputs, factors, kernel, own=None):
+    """What `LevelConvolution` computes, without the convolution's bias."""
+    channels = [0 if own and factor == 1 else features.shape[-1] for features, factor in zip(inputs, factors)]
     kernels = tf.split(kernel, channels, axis=2)
 
     def joined(parts, factor, axis):
-        return tf.concat([part for part, own in zip(parts, factors) if own == factor], axis)
+        return tf.concat([part for part, each in zip(parts, factors) if each == factor], axis)
 
     filters = kernel.shape[-1]
     group = math.gcd(filters, GROUP)
@@ -186,7 +188,8 @@ def convolve_levels(inputs, factors, kernel):
         rows.append(done)
     places = [tf.stack(_spread(_side_by_side(taps, group), group, axis=2), 3) for taps in zip(*rows)]
     with tf.control_dependencies(places):
-        output = tf.nn.conv2d(joined(inputs, 1, -1), joined(kernels, 1, 2), 1, "SAME")
+        fine = joined(inputs, 1, -1)
+        output = own(fine) if own else tf.nn.conv2d(fine, joined(kernels, 1, 2), 1, "SAME")
     return output + tf.reshape(tf.stack(places, 2), tf.shape(output))
 
 

@@ -70,5 +70,5 @@ def _portable(model, fast=True):
     """The network in float32, whatever it was trained in, its output clipped to 0..1 and called `restored`."""
     network = in_precision(model, "float32")
     if fast:
-        network = for_inference(network)
+        network = for_inference(network, fewer_multiplications=False)  # these choose the algorithm themselves
     return keras.Model(network.input, {"restored": keras.ops.clip(network.output, 0.0, 1.0)}, name=model.name)

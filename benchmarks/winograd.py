@@ -51,6 +51,9 @@ def forms(channels, filters):
 
 def main(arguments):
     tf = tensorflow(arguments.threads)
+
+    from unet_deblur_tf.winograd import ratio
+
     print("| channels, filters | at | ratio | direct | Winograd | of it | difference |\n|---|---|---|---|---|---|---|")
     for channels, filters, stride in tqdm(CONVOLUTIONS, unit="convolution", leave=False):
         height, width = (-(-side // stride) for side in arguments.size)
@@ -65,7 +68,7 @@ def main(arguments):
                 own.append(time.perf_counter() - start)
         one, other = (1000 * statistics.median(own) for own in seconds)
         tqdm.write(
-            f"| {channels}, {filters} | {width}x{height} | {channels * filters / (channels + filters):.0f} "
+            f"| {channels}, {filters} | {width}x{height} | {ratio(channels, filters):.0f} "
             f"| {one:.1f} ms | {other:.1f} ms | {other / one:.2f} | {np.abs(ours - direct).max():.0e} |"
         )
 

@@ -37,10 +37,11 @@ WORTHWHILE = 60
 def is_worthwhile(shape, dtype):
     """Whether a convolution with a kernel of this shape, computed in this dtype, is better evaluated this way."""
     height, width, channels, filters = shape
-    return (height, width) == (KERNEL, KERNEL) and dtype == "float32" and _ratio(channels, filters) >= WORTHWHILE
+    return (height, width) == (KERNEL, KERNEL) and dtype == "float32" and ratio(channels, filters) >= WORTHWHILE
 
 
-def _ratio(channels, filters):
+def ratio(channels, filters):
+    """What `WORTHWHILE` is a bound of; 0 without channels or filters."""
     return channels * filters / (channels + filters) if channels and filters else 0
 
 

@@ -32,12 +32,15 @@ def norms(network):
 def test_equals_the_trained_form(variant, style):
     network = randomise(build(variant, **style, widths=SMALL))
     before = [weight.numpy() for weight in network.weights]
-    fast = for_inference(network)
+    fast, direct = for_inference(network), for_inference(network, fewer_multiplications=False)
     for size in ((1, 1), (16, 16), (33, 50), (64, 80)):
         image = random_picture(*size, batch=2)
-        # Layer norm over four channels enlarges what rounding does where they are nearly equal.
-        tolerance = 1e-4 if style.get("norm") == "layer" else 3e-5
-        np.testing.assert_allclose(fast(image), network(image), atol=tolerance, rtol=1e-5)
+        expected = network(image)
+        # Layer norm over four channels enlarges what rounding does where they are nearly equal; every 3x3 convolution
+        # with fewer multiplications, not the wide ones alone, adds to it.
+        layer_norm = style.get("norm") == "layer"
+        np.testing.assert_allclose(direct(image), expected, atol=1e-4 if layer_norm else 1e-5, rtol=1e-5)
+        np.testing.assert_allclose(fast(image), expected, atol=1e-4 if layer_norm else 3e-5, rtol=1e-5)
     for weight, value in zip(network.weights, before):
         np.testing.assert_array_equal(weight, value)
     assert bool(norms(network)) == (style == {})
@@ -157,7 +160,7 @@ def test_level_convolution(factors, size):
     np.testing.assert_allclose(LevelConvolution(Convolution(kernel, bias), factors)(features), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("widest", [2, 128])
+@pytest.mark.parametrize("widest", [1, 2, 128])
 @pytest.mark.parametrize("factors", [(1,), (1, 2), (2, 1, 4), (8, 8), (4, 2, 1, 2, 8)])
 def test_level_compression(factors, widest, monkeypatch):
     """Next to what it stands for: upsample, join, scale and shift, activate, convolve."""
@@ -172,9 +175,24 @@ def test_level_compression(factors, widest, monkeypatch):
     assert layer.compute_output_shape([each.shape for each in features]) == (2, 16, 40, 5)
 
 
+def test_what_is_compressed_at_once():
+    """As much as takes less time to join than to add what is made of it, and twice the filters at most."""
+
+    def pieces(filters, factors, channels=(32, 64, 128, 256)):
+        kernel, bias, norm = np.zeros((1, 1, sum(channels), filters)), np.zeros(filters), np.zeros(sum(channels))
+        layer = LevelCompression(kernel, bias, factors, norm, norm)
+        return [[channels.stop - channels.start for _, channels, _ in piece] for piece in layer._pieces(channels)]
+
+    assert pieces(1024, (1, 1, 1, 1)) == [[32, 64, 128, 256]]
+    assert pieces(512, (1, 1, 1, 2)) == [[256, 32, 64, 128]]
+    assert pieces(256, (1, 1, 2, 4)) == [[256, 128], [32, 64]]
+    assert pieces(128, (1, 2, 4, 8)) == [[256], [128, 64], [32]]
+    assert pieces(100, (1, 2), (30, 470)) == [[200], [200], [70, 30]]
+
+
 @pytest.mark.parametrize(
     ("variant", "layer", "awaited"),
-    [("concat_se", "up4_conv1", "up3_act2"), ("concat_reduce", "up1_reduce_conv1", "down3_act2")],
+    [("concat_se", "up4_conv1", "up3_act2"), ("concat_reduce", "up4_reduce_conv1", "down3_act2")],
 )
 def test_a_stage_waits_for_all_its_levels(variant, layer, awaited):
     # Or what is computed of the first levels would be in memory while the others come about.
@@ -183,7 +201,7 @@ def test_a_stage_waits_for_all_its_levels(variant, layer, awaited):
     convolutions = [
         op for op in graph.get_operations() if op.type in ("Conv2D", "BatchMatMulV2") and f"/{layer}" in op.name
     ]
-    assert len(convolutions) >= 4
+    assert len(convolutions) >= 2
     for convolution in convolutions:
         assert any(f"/{awaited}" in op.name for op in ancestors(convolution)), convolution.name
 

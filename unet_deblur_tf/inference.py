@@ -23,8 +23,9 @@ from unet_deblur_tf import winograd
 from unet_deblur_tf.layers import double_size
 from unet_deblur_tf.levels import Joined, LevelConvolution, Note, follow, is_worthwhile, rewrite, tensor_of
 
-# So many channels of a level are upsampled at once before an activation: more take more memory, fewer take time.
-WIDEST = 256
+# Before an activation so many times the channels that come out are upsampled at once: more take more memory, fewer
+# take time.
+WIDEST = 2
 
 
 def for_inference(network, fewer_multiplications=None):
@@ -181,32 +182,60 @@ class LevelCompression(Convolution):
 
     def call(self, inputs):
         output = None
-        for features, factor, channels in self._pieces(inputs):
+        for piece in self._pieces([features.shape[-1] for features in inputs]):
             # One after the other, and none before all levels are there, or several would be in memory at the output's
             # resolution, through earlier stages, too.
             with tf.control_dependencies(inputs if output is None else [output]):
-                features = features * self.scale[channels] + self.shift[channels]
-                while factor > 1:
-                    features, factor = double_size(features), factor // 2
+                features = self._upsample(inputs, piece)
                 if self.activation is not None:
                     features = self.activation(features)
-                convolved = tf.nn.conv2d(features, self.kernel[:, :, channels], 1, "SAME")
+                kernel = tf.concat([self.kernel[:, :, of_all] for _, _, of_all in piece], 2)
+                convolved = tf.nn.conv2d(features, kernel, 1, "SAME")
                 # The bias right away, so that TensorFlow makes one operation of both.
                 output = tf.nn.bias_add(convolved, self.bias) if output is None else output + convolved
         return output
 
-    def _pieces(self, inputs):
-        """From the coarsest level to the finest: (features, factor, which of the joined channels they are)."""
-        channels = [features.shape[-1] for features in inputs]
-        ends = np.cumsum(channels)
-        for level in sorted(range(len(inputs)), key=lambda level: -self.factors[level]):
-            count, factor = channels[level], self.factors[level]
-            width = count if factor == 1 else WIDEST
-            for start in range(0, count, width):
-                features, first = inputs[level][..., start : start + width], ends[level] - count + start
-                yield features, factor, slice(first, first + features.shape[-1])
+    def _pieces(self, channels):
+        """What is convolved at once, from the coarsest level to the finest.
+
+        Args:
+            channels: for each of the features, how many.
+
+        Returns:
+            A list of pieces, which are lists of (which of the features, which of their channels, which of all).
+        """
+        filters = self.bias.shape[0]
+        starts = np.cumsum([0, *channels])
+        pieces, width = [], 0
+        for level in sorted(range(len(channels)), key=lambda level: -self.factors[level]):
+            # At the output's resolution joining more takes longer than adding what is made of them.
+            most = filters if self.factors[level] == 1 else WIDEST * filters
+            for start in range(0, channels[level], most):
+                stop = min(start + most, channels[level])
+                width += stop - start
+                if width > most or not pieces:
+                    pieces.append([])
+                    width = stop - start
+                pieces[-1].append((level, slice(start, stop), slice(starts[level] + start, starts[level] + stop)))
+        return pieces
+
+    def _upsample(self, inputs, piece):
+        """A piece, scaled and shifted, at the output's resolution: what is coarser joins what is finer on its way."""
+        joined, at = None, 1
+        for level, channels, of_all in piece:
+            features = inputs[level][..., channels] * self.scale[of_all] + self.shift[of_all]
+            factor = self.factors[level]
+            joined = features if joined is None else tf.concat([_enlarged(joined, at // factor), features], -1)
+            at = factor
+        return _enlarged(joined, at)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape[0]
         factor = self.factors[0]
         return (batch, height and height * factor, width and width * factor, self.bias.shape[0])
+
+
+def _enlarged(features, factor):
+    while factor > 1:
+        features, factor = double_size(features), factor // 2
+    return features

@@ -46,10 +46,10 @@ RESTORING_BYTES = {
     "unet": (890, 480),
     "concat": (930, 760),
     "concat_se": (1120, 700),
-    "concat_se, local": (6630, 3440),
-    "concat_reduce": (4590, 2910),
-    "concat_reduce_se": (4770, 3370),
-    "concat_reduce_se, local": (6200, 6100),
+    "concat_se, local": (6810, 3540),
+    "concat_reduce": (4870, 2940),
+    "concat_reduce_se": (4470, 2920),
+    "concat_reduce_se, local": (5120, 4440),
     "lite": (250, 210),
 }
 

@@ -48,7 +48,7 @@ RESTORING_BYTES = {
     "concat_se": (1120, 700),
     "concat_se, local": (6810, 3540),
     "concat_reduce": (4870, 2940),
-    "concat_reduce_se": (4470, 2920),
+    "concat_reduce_se": (4870, 2940),
     "concat_reduce_se, local": (5120, 4440),
     "lite": (250, 210),
 }

@@ -181,7 +181,7 @@ def test_what_is_compressed_at_once():
     def pieces(filters, factors, channels=(32, 64, 128, 256)):
         kernel, bias, norm = np.zeros((1, 1, sum(channels), filters)), np.zeros(filters), np.zeros(sum(channels))
         layer = LevelCompression(kernel, bias, factors, norm, norm)
-        return [[channels.stop - channels.start for _, channels, _ in piece] for piece in layer._pieces(channels)]
+        return [[own.stop - own.start for _, own, _ in piece] for piece in layer._pieces(channels)]
 
     assert pieces(1024, (1, 1, 1, 1)) == [[32, 64, 128, 256]]
     assert pieces(512, (1, 1, 1, 2)) == [[256, 32, 64, 128]]
@@ -191,17 +191,17 @@ def test_what_is_compressed_at_once():
 
 
 @pytest.mark.parametrize(
-    ("variant", "layer", "awaited"),
-    [("concat_se", "up4_conv1", "up3_act2"), ("concat_reduce", "up4_reduce_conv1", "down3_act2")],
+    ("variant", "layer", "awaited", "least"),
+    [("concat_se", "up4_conv1", "up3_act2", 4), ("concat_reduce", "up4_reduce_conv1", "down3_act2", 2)],
 )
-def test_a_stage_waits_for_all_its_levels(variant, layer, awaited):
+def test_a_stage_waits_for_all_its_levels(variant, layer, awaited, least):
     # Or what is computed of the first levels would be in memory while the others come about.
     fast = tf.function(for_inference(build(variant, widths=SMALL)))
     graph = fast.get_concrete_function(tf.TensorSpec((1, 64, 64, 3))).graph
     convolutions = [
         op for op in graph.get_operations() if op.type in ("Conv2D", "BatchMatMulV2") and f"/{layer}" in op.name
     ]
-    assert len(convolutions) >= 2
+    assert len(convolutions) >= least
     for convolution in convolutions:
         assert any(f"/{awaited}" in op.name for op in ancestors(convolution)), convolution.name
 

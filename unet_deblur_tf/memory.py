@@ -41,7 +41,8 @@ def free_disk(folder):
 
 
 # Peak bytes per pixel of the picture while a network restores it on a CPU, in float32 and in a mixed precision,
-# beyond what the process has before: `python benchmarks/memory.py` measures them; a tenth is added here.
+# beyond what the process has before: `python benchmarks/memory.py` measures them; a tenth is added here,
+# and `concat_reduce_se` has what `concat_reduce` has, since it was seen to take as much after several pictures.
 RESTORING_BYTES = {
     "unet": (890, 480),
     "concat": (930, 760),

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.processor import instructions
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.utils import scripts
+from unet_deblur_tf.utils.hardware import instructions
 
 WARM_UP = 2
 # Packages beyond this project's dependencies, and the extra that has each.
@@ -35,8 +36,8 @@ def add_arguments(parser, jobs, repeat):
         repeat: int, the default.
     """
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--repeat", type=cli.positive_int, default=repeat, help="default: %(default)s")
-    parser.add_argument("--threads", type=cli.positive_int, default=2, help="default: %(default)s")
+    parser.add_argument("--repeat", type=flags.positive_int, default=repeat, help="default: %(default)s")
+    parser.add_argument("--threads", type=flags.positive_int, default=2, help="default: %(default)s")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write the report as .md and .json")
     # For the processes of a script's own: what to do, and where a variant's files are.
     parser.add_argument("--job", choices=jobs, help=argparse.SUPPRESS)
@@ -62,7 +63,7 @@ def do(script, job, folder, arguments, variant, *flags):
 
 def tensorflow(threads):
     """TensorFlow, held to so many threads."""
-    cli.quiet_tensorflow()
+    scripts.quiet_tensorflow()
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -72,10 +73,10 @@ def tensorflow(threads):
 
 def load_keras(path):
     """A network from its .keras file."""
-    cli.quiet_tensorflow()
+    scripts.quiet_tensorflow()
     import keras
 
-    import unet_deblur_tf.layers  # noqa: F401  (Keras then knows them)
+    import unet_deblur_tf.models.layers  # noqa: F401  (Keras then knows them)
 
     return keras.saving.load_model(path)
 
@@ -84,7 +85,7 @@ def load_keras_in(precision, path):
     """A network from its .keras file, to compute in "float32" or "bfloat16"."""
     network = load_keras(path)
 
-    from unet_deblur_tf.models import in_precision
+    from unet_deblur_tf.models.transforms import in_precision
 
     return network if precision == "float32" else in_precision(network, "mixed_bfloat16")
 
@@ -105,7 +106,7 @@ def random_network(arguments):
     """
     import keras
 
-    from unet_deblur_tf.models import build
+    from unet_deblur_tf.models.unet import build
 
     (variant,) = arguments.variants
     keras.utils.set_random_seed(0)

@@ -44,8 +44,9 @@ from common import (
     timed,
 )
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
 from unet_deblur_tf.errors import first_line
+from unet_deblur_tf.utils import scripts
 
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05}
 COLORS = {"float32": "steelblue", "bfloat16": "darkorange"}
@@ -53,7 +54,7 @@ COLORS = {"float32": "steelblue", "bfloat16": "darkorange"}
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=cli.size, default="1280x720", help="of the picture (default: %(default)s)")
+    parser.add_argument("--size", type=flags.size, default="1280x720", help="of the picture (default: %(default)s)")
     parser.add_argument(
         "--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), metavar="NAME",
         help=", ".join(map(repr, RUNTIMES)) + " (default: all)",
@@ -84,9 +85,9 @@ def export_ours(keras_path, folder, precision):
     """Exports a network as the SavedModel that this project serves, in "float32" or "bfloat16"."""
     network = load_keras_in(precision, keras_path)
 
-    from unet_deblur_tf import serving
+    from unet_deblur_tf.exporting import saved_model
 
-    serving.export(network, folder, max_pixels=10**9)
+    saved_model.export(network, folder, max_pixels=10**9)
 
 
 def prepare_saved_model(folder, precision):
@@ -138,9 +139,9 @@ def prepare_onnx(folder, precision, fast=False):
     if not path.exists():
         network = load_keras(folder / "model.keras")
 
-        from unet_deblur_tf import runtimes
+        from unet_deblur_tf.exporting import onnx_litert
 
-        runtimes.export_onnx(network, path, fast)
+        onnx_litert.export_onnx(network, path, fast)
 
 
 def start_onnxruntime(folder, precision, arguments, fast=False):
@@ -158,7 +159,7 @@ def start_openvino(folder, precision, arguments, fast=False):
 
     core = openvino.Core()
     model = core.read_model(folder / ONNX_FILES[fast])
-    model.reshape([1, *arguments.size, 3])
+    model.reshape([1, *flags.size, 3])
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": arguments.threads,
@@ -196,12 +197,12 @@ def make_model(arguments):
     tf = tensorflow(arguments.threads)
     import keras
 
-    from unet_deblur_tf import cost
-    from unet_deblur_tf.models import build
+    from unet_deblur_tf.explaining import cost
+    from unet_deblur_tf.models.unet import build
 
     (variant,) = arguments.variants
     rng = np.random.default_rng(0)
-    picture = rng.random((1, *arguments.size, 3), np.float32)
+    picture = rng.random((1, *flags.size, 3), np.float32)
     keras.utils.set_random_seed(0)
     network = build(variant)
     for layer in network.layers:
@@ -223,7 +224,7 @@ def make_model(arguments):
     network.save(arguments.folder / "model.keras")
     np.save(arguments.folder / "picture.npy", picture)
     np.save(arguments.folder / "expected.npy", np.clip(restore(picture), 0, 1))
-    return sum(each.macs for each in cost.layer_costs(network, *arguments.size) if each.kind == "Conv2D")
+    return sum(each.macs for each in cost.layer_costs(network, *flags.size) if each.kind == "Conv2D")
 
 
 def prepare(arguments):
@@ -259,7 +260,7 @@ JOBS = {
 
 
 def size_flags(arguments):
-    height, width = arguments.size
+    height, width = flags.size
     return "--size", f"{width}x{height}"
 
 
@@ -339,7 +340,7 @@ def main(arguments):
         print(json.dumps(JOBS[arguments.job](arguments)))
         return
     names = [name for name in arguments.runtimes if installed(name, RUNTIMES[name].packages)]
-    height, width = arguments.size
+    height, width = flags.size
     heading = f"One {width}x{height} picture, median and minimum of {arguments.repeat}, {arguments.threads} threads."
     about, rows = report(__file__, arguments, names, heading, size_flags(arguments), row, table)
     if arguments.output:
@@ -348,4 +349,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

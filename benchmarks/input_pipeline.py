@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from common import in_own_process, peak_memory
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.utils import scripts
 
 MODES = ("memory", "disk", "disk, cold", "none", "naive", "torch", "limit")
 LABELS = {"none": "none (12 crops a decode)", "naive": "naive tf.data", "torch": "PyTorch DataLoader, 2 workers"}
@@ -36,16 +37,16 @@ LABELS = {"none": "none (12 crops a decode)", "naive": "naive tf.data", "torch":
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder of pairs; default: pairs made for this")
-    parser.add_argument("--pairs", type=cli.positive_int, default=60, help="how many to make (default: %(default)s)")
+    parser.add_argument("--pairs", type=flags.positive_int, default=60, help="how many to make (default: %(default)s)")
     parser.add_argument(
-        "--times", type=cli.positive_int, default=5, help="take each for so many pictures (default: %(default)s)"
+        "--times", type=flags.positive_int, default=5, help="take each for so many pictures (default: %(default)s)"
     )
     parser.add_argument("--cache-dir", type=Path, help="where they are kept; default: the user's cache folder")
     parser.add_argument("--modes", nargs="*", choices=MODES, default=MODES)
-    parser.add_argument("--crop", type=cli.positive_int, default=224)
-    parser.add_argument("--batch-size", type=cli.positive_int, default=16)
-    parser.add_argument("--seconds", type=cli.positive_float, default=8, help="of each measurement")
-    parser.add_argument("--repeat", type=cli.positive_int, default=3)
+    parser.add_argument("--crop", type=flags.positive_int, default=224)
+    parser.add_argument("--batch-size", type=flags.positive_int, default=16)
+    parser.add_argument("--seconds", type=flags.positive_float, default=8, help="of each measurement")
+    parser.add_argument("--repeat", type=flags.positive_int, default=3)
     parser.add_argument("--one", choices=MODES, help=argparse.SUPPRESS)  # a row in its own process
     return parser.parse_args()
 
@@ -55,8 +56,9 @@ def make_pairs(count, cache_dir):
     from PIL import Image
     from tqdm import tqdm
 
+    from unet_deblur_tf.configs import DIFFICULTIES
     from unet_deblur_tf.data.scenes import scene
-    from unet_deblur_tf.data.synthesis import DIFFICULTIES, blurred_pair, canvas_size
+    from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
 
     difficulty = DIFFICULTIES["gopro"]
     folder = cache_dir / "benchmark/train/MADE"
@@ -80,7 +82,7 @@ def make_pairs(count, cache_dir):
 def our_batches(mode, pairs, arguments):
     from unet_deblur_tf.data.pipeline import training_batches
     from unet_deblur_tf.data.store import open_store
-    from unet_deblur_tf.training import CROPS_WITHOUT_CACHE
+    from unet_deblur_tf.training.train import CROPS_WITHOUT_CACHE
 
     cache = mode.split(",")[0]
     store = open_store(pairs, cache, arguments.cache_dir)
@@ -139,7 +141,7 @@ def torch_batches(pairs, arguments):
 
 def limit_batches(pairs, arguments):
     """The bare memory traffic: windows copied out of decoded pictures at random, then float32."""
-    from unet_deblur_tf.data.pairs import read_picture
+    from unet_deblur_tf.data.pictures import read_picture
 
     pictures = [[read_picture(pair.blur), read_picture(pair.sharp)] for pair in pairs[:20]]
     rng, crop = np.random.default_rng(0), arguments.crop
@@ -212,11 +214,11 @@ def measure(mode, arguments):
 
 
 def main(arguments):
-    from unet_deblur_tf.data.generated import default_cache
+    from unet_deblur_tf.utils.files import default_cache
 
     arguments.cache_dir = arguments.cache_dir or default_cache()
     if arguments.one:
-        cli.quiet_tensorflow()
+        scripts.quiet_tensorflow()
         return one_row(arguments)
     arguments.data = arguments.data or make_pairs(arguments.pairs, arguments.cache_dir)
     rows = {mode: [] for mode in arguments.modes}
@@ -237,4 +239,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -12,8 +12,8 @@ import json
 import psutil
 from common import in_own_process, peak_memory
 
-from unet_deblur_tf import cli
-from unet_deblur_tf.memory import RESTORING_BYTES
+from unet_deblur_tf.restoring.memory import RESTORING_BYTES
+from unet_deblur_tf.utils import scripts
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 SIDES = (512, 1024)
@@ -31,12 +31,13 @@ def peak(variant, precision, side):
     import keras
     import numpy as np
 
-    from unet_deblur_tf.models import build, pool_within
-    from unet_deblur_tf.restoration import Restorer
+    from unet_deblur_tf.models.transforms import with_local_pooling
+    from unet_deblur_tf.models.unet import build
+    from unet_deblur_tf.restoring.restorer import Restorer
 
     keras.config.set_dtype_policy(precision)
     variant, _, local = variant.partition(", ")
-    restore = Restorer(pool_within(build(variant), 144 if local else None), tile=0)
+    restore = Restorer(with_local_pooling(build(variant), 144 if local else None), tile=0)
     restore(np.zeros((64, 64, 3), np.uint8))
     before = psutil.Process().memory_info().rss
     for _ in range(2):
@@ -47,7 +48,7 @@ def peak(variant, precision, side):
 def main(arguments):
     if arguments.one:
         variant, precision, side = arguments.one.split(";")
-        cli.quiet_tensorflow()
+        scripts.quiet_tensorflow()
         print(json.dumps(peak(variant, precision, int(side))))
         return
     print(f"{'bytes per pixel':20}" + "".join(f"{precision:>16}" for precision in PRECISIONS))
@@ -60,4 +61,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

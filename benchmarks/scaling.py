@@ -19,9 +19,9 @@ import subprocess
 import sys
 import time
 
-from unet_deblur_tf import cli
-from unet_deblur_tf.recipes import RECIPES
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.configs import RECIPES, VARIANTS
+from unet_deblur_tf.utils import scripts
 
 GOPRO_PAIRS = 2103
 WORKERS = (1, 2, 4, 8, 16, 32)
@@ -31,10 +31,12 @@ LINKS = {"1 Gbit/s": 1e9 / 8, "25 Gbit/s": 25e9 / 8}
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=VARIANTS, nargs="*", default=["lite", "unet"])
-    parser.add_argument("--batch-size", type=cli.positive_int, default=4, help="of each worker (default: %(default)s)")
-    parser.add_argument("--crop", type=cli.positive_int, default=160)
-    parser.add_argument("--steps", type=cli.positive_int, default=20, help="timed, after five more")
-    parser.add_argument("--repeat", type=cli.positive_int, default=3)
+    parser.add_argument(
+        "--batch-size", type=flags.positive_int, default=4, help="of each worker (default: %(default)s)"
+    )
+    parser.add_argument("--crop", type=flags.positive_int, default=160)
+    parser.add_argument("--steps", type=flags.positive_int, default=20, help="timed, after five more")
+    parser.add_argument("--repeat", type=flags.positive_int, default=3)
     parser.add_argument("--one", help=argparse.SUPPRESS)  # in its own process: variant;core
     return parser.parse_args()
 
@@ -43,27 +45,27 @@ def one(arguments):
     """Seconds per step and bytes of gradients, as this worker sees them."""
     variant, core = arguments.one.split(";")
     os.sched_setaffinity(0, {int(core)})
-    cli.quiet_tensorflow()
+    scripts.quiet_tensorflow()
     import keras
     import numpy as np
     import tensorflow as tf
 
-    from unet_deblur_tf import distribution, training
-    from unet_deblur_tf.models import build
+    from unet_deblur_tf.models.unet import build
+    from unet_deblur_tf.training import compiling, distribution, train
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     strategy = distribution.strategy()
     devices = strategy.num_replicas_in_sync
     recipe = {**RECIPES["default"], "batch_size": devices * arguments.batch_size}
-    settings = training.Settings(
+    settings = train.Settings(
         variant=variant, data="", blur="", difficulty="", epochs=1, steps_per_epoch=arguments.steps + 5,
         crop=arguments.crop, precision="float32", seed=0, **recipe,
     )  # fmt: skip
     with strategy.scope():
         network = build(variant, norm=settings.norm, head=settings.head, activation=settings.activation)
-        model = training.form_for_fit(network, devices)
-        training.compile_model(model, settings)
+        model = compiling.prepare_for_fit(network, devices)
+        compiling.compile_model(model, settings)
     windows = np.random.default_rng(0).random((2, arguments.batch_size, arguments.crop, arguments.crop, 3), "float32")
     dataset = distribution.distributed(strategy, lambda share: tf.data.Dataset.from_tensors(tuple(windows)).repeat())
     ends = []
@@ -123,4 +125,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -36,9 +36,9 @@ def parse_arguments():
 
 
 def publish(folder, variants):
-    from unet_deblur_tf.models import build
-    from unet_deblur_tf.server_configs import write_configs
-    from unet_deblur_tf.serving import publish
+    from unet_deblur_tf.exporting.saved_model import publish
+    from unet_deblur_tf.exporting.server_files import write_configs
+    from unet_deblur_tf.models.unet import build
 
     for variant in variants:
         publish(build(variant), pathlib.Path(folder) / variant)

@@ -13,14 +13,16 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.scenes import scene
-from unet_deblur_tf.data.synthesis import DIFFICULTIES, blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+from unet_deblur_tf.utils import scripts
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=cli.positive_int, default=12, help="pairs of each (default: %(default)s)")
+    parser.add_argument("--count", type=flags.positive_int, default=12, help="pairs of each (default: %(default)s)")
     return parser.parse_args()
 
 
@@ -41,4 +43,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unet_deblur_tf.variants import VARIANTS, WIDTHS
+from unet_deblur_tf.configs import VARIANTS, WIDTHS
 
 
 class UNet(nn.Module):

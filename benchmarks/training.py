@@ -1,7 +1,7 @@
 """Seconds of a training step in Keras and PyTorch: forward, 1 - SSIM + L1, backward, AdamW with clipped gradients.
 
-python benchmarks/training.py                            every variant, batches of 4 windows of 224x224
-python benchmarks/training.py --variants unet concat_se --output reports/training    also training.json and .md
+python benchmarks/train.py                            every variant, batches of 4 windows of 224x224
+python benchmarks/train.py --variants unet concat_se --output reports/training    also train.json and .md
 
 The same random weights (batch norm) and the same windows everywhere, each row in a process of its own: 2 steps to
 warm up, then the median and minimum of `--repeat` steps. The first step's loss is compared with Keras' in float32;
@@ -38,7 +38,8 @@ from common import (
     timed,
 )
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.utils import scripts
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
 RATE, DECAY, CLIP = 1e-3, 1e-4, 1.0
@@ -50,8 +51,8 @@ def parse_arguments():
         "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME",
         help=", ".join(map(repr, ROWS)) + " (default: all)",
     )  # fmt: skip
-    parser.add_argument("--batch-size", type=cli.positive_int, default=4, help="default: %(default)s")
-    parser.add_argument("--crop", type=cli.positive_int, default=224, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=flags.positive_int, default=4, help="default: %(default)s")
+    parser.add_argument("--crop", type=flags.positive_int, default=224, help="default: %(default)s")
     add_arguments(parser, JOBS, repeat=7)
     return parser.parse_args()
 
@@ -75,15 +76,16 @@ def start_keras(folder, precision, arguments, xla=False, as_built=False):
     tf = tensorflow(arguments.threads)
     network = load_keras_in(precision, folder / "model.keras")
 
-    from unet_deblur_tf import losses, recipes, training
+    from unet_deblur_tf import configs
+    from unet_deblur_tf.training import compiling, losses
 
-    network = network if as_built else training.form_for_fit(network)
+    network = network if as_built else compiling.prepare_for_fit(network)
 
     settings = argparse.Namespace(
         learning_rate=RATE, schedule="constant", optimizer="adamw", loss="ssim+l1", epochs=1, steps_per_epoch=1
     )
-    training.compile_model(network, settings)
-    network.compile(network.optimizer, losses.mixture(recipes.LOSSES["ssim+l1"]), jit_compile=xla)
+    compiling.compile_model(network, settings)
+    network.compile(network.optimizer, losses.weighted_loss(configs.LOSSES["ssim+l1"]), jit_compile=xla)
     network.make_train_function()
 
     def take(blurred, sharp):
@@ -173,10 +175,12 @@ def make_model(arguments):
     """Writes a variant with random weights and windows; returns the MACs of a window and the first loss."""
     tensorflow(arguments.threads)
 
-    from unet_deblur_tf import cost, losses, recipes
+    from unet_deblur_tf import configs
+    from unet_deblur_tf.explaining import cost
+    from unet_deblur_tf.training import losses
 
     network, (blurred, sharp) = random_network(arguments)
-    loss = losses.mixture(recipes.LOSSES["ssim+l1"])(sharp, network(blurred, training=True))
+    loss = losses.weighted_loss(configs.LOSSES["ssim+l1"])(sharp, network(blurred, training=True))
     costs = cost.layer_costs(network, arguments.crop, arguments.crop)
     return {"macs": sum(each.macs for each in costs if each.kind == "Conv2D"), "loss": float(np.mean(loss))}
 
@@ -263,4 +267,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -7,7 +7,7 @@ random weights and windows for all. The first step's loss is compared between th
 steps, which neither waits for one by one. The share of the peak is that of a matrix product in PyTorch, 8192x8192 in
 bfloat16; a step counts as three times the FLOPs of the network's convolutions. Each row has a process of its own.
 
-    Keras on JAX    `jax_training.train_step`, compiled; as built: with Keras' own pooling
+    Keras on JAX    `jax_step.train_step`, compiled; as built: with Keras' own pooling
     PyTorch         benchmarks/torch_networks.py, channels last, autocast, cudnn.benchmark; compiled: torch.compile
 """
 
@@ -23,10 +23,10 @@ import numpy as np
 from common import in_own_process, random_network
 from training import RATE, torch_step
 
-from unet_deblur_tf import cli
-from unet_deblur_tf.files import write_by_rename
-from unet_deblur_tf.recipes import LOSSES
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.configs import LOSSES, VARIANTS
+from unet_deblur_tf.utils import scripts
+from unet_deblur_tf.utils.files import write_by_rename
 
 WARM_UP, BURSTS = 2, 5
 TOLERANCE = 2e-2
@@ -36,9 +36,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["unet", "concat_se"], metavar="NAME")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
-    parser.add_argument("--batch-size", type=cli.positive_int, default=32, help="default: %(default)s")
-    parser.add_argument("--crop", type=cli.positive_int, default=224, help="default: %(default)s")
-    parser.add_argument("--steps", type=cli.positive_int, default=10, help="of a burst (default: %(default)s)")
+    parser.add_argument("--batch-size", type=flags.positive_int, default=32, help="default: %(default)s")
+    parser.add_argument("--crop", type=flags.positive_int, default=224, help="default: %(default)s")
+    parser.add_argument("--steps", type=flags.positive_int, default=10, help="of a burst (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="a Markdown file")
     # For the processes of a row's own.
     parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
@@ -48,10 +48,10 @@ def parse_arguments():
 
 def make_model(arguments):
     """Writes a variant with random weights, and windows; returns the FLOPs of a step."""
-    from unet_deblur_tf import jax_training
+    from unet_deblur_tf.training import jax_step
 
     network, _ = random_network(arguments)
-    return {"flops": arguments.batch_size * jax_training.convolution_flops(network, arguments.crop)}
+    return {"flops": arguments.batch_size * jax_step.convolution_flops(network, arguments.crop)}
 
 
 def start_keras(arguments, blurred, sharp, as_built=False):
@@ -59,15 +59,15 @@ def start_keras(arguments, blurred, sharp, as_built=False):
     import jax
     import keras
 
-    from unet_deblur_tf import jax_training
-    from unet_deblur_tf.models import in_precision
-    from unet_deblur_tf.optimizers import optimizer_of
+    from unet_deblur_tf.models.transforms import in_precision
+    from unet_deblur_tf.training import jax_step
+    from unet_deblur_tf.training.optimizers import make_optimizer
 
     network = in_precision(keras.saving.load_model(arguments.folder / "model.keras"), "mixed_bfloat16")
-    network = network if as_built else jax_training.for_jax(network)
-    optimizer = optimizer_of("adamw", RATE)
-    state = jax_training.initial_state(network, optimizer)
-    step = jax.jit(jax_training.train_step(network, optimizer, LOSSES["ssim+l1"]), donate_argnums=0)
+    network = network if as_built else jax_step.for_jax(network)
+    optimizer = make_optimizer("adamw", RATE)
+    state = jax_step.initial_state(network, optimizer)
+    step = jax.jit(jax_step.train_step(network, optimizer, LOSSES["ssim+l1"]), donate_argnums=0)
     blurred, sharp = jax.device_put(blurred), jax.device_put(sharp)
 
     def take(count):
@@ -182,4 +182,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -14,7 +14,8 @@ import numpy as np
 from common import tensorflow
 from tqdm import tqdm
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.utils import scripts
 
 # channels, filters, how much smaller than the picture
 CONVOLUTIONS = (
@@ -25,9 +26,9 @@ CONVOLUTIONS = (
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=cli.size, default="1280x720", help="of the picture (default: %(default)s)")
-    parser.add_argument("--repeat", type=cli.positive_int, default=7, help="default: %(default)s")
-    parser.add_argument("--threads", type=cli.positive_int, default=2, help="default: %(default)s")
+    parser.add_argument("--size", type=flags.size, default="1280x720", help="of the picture (default: %(default)s)")
+    parser.add_argument("--repeat", type=flags.positive_int, default=7, help="default: %(default)s")
+    parser.add_argument("--threads", type=flags.positive_int, default=2, help="default: %(default)s")
     return parser.parse_args()
 
 
@@ -35,7 +36,7 @@ def forms(channels, filters):
     """A convolution as two functions of a tensor: directly, and by Winograd's algorithm."""
     import tensorflow as tf
 
-    from unet_deblur_tf import winograd
+    from unet_deblur_tf.acceleration import winograd
 
     kernel = np.random.default_rng(0).normal(0, (2 / (9 * channels)) ** 0.5, (3, 3, channels, filters))
     direct, transformed = (tf.constant(each, tf.float32) for each in (kernel, winograd.transform_kernel(kernel)))
@@ -52,11 +53,11 @@ def forms(channels, filters):
 def main(arguments):
     tf = tensorflow(arguments.threads)
 
-    from unet_deblur_tf.winograd import ratio
+    from unet_deblur_tf.acceleration.winograd import ratio
 
     print("| channels, filters | at | ratio | direct | Winograd | of it | difference |\n|---|---|---|---|---|---|---|")
     for channels, filters, stride in tqdm(CONVOLUTIONS, unit="convolution", leave=False):
-        height, width = (-(-side // stride) for side in arguments.size)
+        height, width = (-(-side // stride) for side in flags.size)
         inputs = tf.nn.relu(tf.random.stateless_normal((1, height, width, channels), (0, 0)))
         both = forms(channels, filters)
         direct, ours = (function(inputs).numpy() for function in both)
@@ -74,4 +75,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

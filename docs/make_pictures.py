@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unet_deblur_tf import metrics
+from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.scenes import scene
-from unet_deblur_tf.data.synthesis import DIFFICULTIES, blurred_pair, canvas_size
-from unet_deblur_tf.pictures import comparison_sheet
+from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+from unet_deblur_tf.evaluation import metrics
+from unet_deblur_tf.utils.sheets import comparison_sheet
 
 
 def psnr(blurred, sharp):

@@ -6,7 +6,7 @@ python experiments/average.py three/lite/model.keras four/lite/model.keras --out
 import argparse
 from pathlib import Path
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.utils import scripts
 
 
 def parse_arguments():
@@ -17,19 +17,19 @@ def parse_arguments():
 
 
 def main(arguments):
-    cli.quiet_tensorflow()
+    scripts.quiet_tensorflow()
     import numpy as np
 
     from unet_deblur_tf.errors import InputError
-    from unet_deblur_tf.files import write_by_rename
-    from unet_deblur_tf.models import architecture
-    from unet_deblur_tf.restoration import find_model, load_network
+    from unet_deblur_tf.models.loading import find_model, load_network
+    from unet_deblur_tf.models.transforms import weight_signature
+    from unet_deblur_tf.utils.files import write_by_rename
 
     if arguments.output.suffix != ".keras" or arguments.output.exists():
         raise InputError(f"--output takes a .keras file that is not there yet, not {arguments.output}")
     networks = [load_network(find_model(model)) for model in arguments.models]
     for model, network in zip(arguments.models, networks):
-        if architecture(network) != architecture(networks[0]):
+        if weight_signature(network) != weight_signature(networks[0]):
             raise InputError(f"{model} has other layers than {arguments.models[0]}")
     weights = [network.get_weights() for network in networks]
     networks[0].set_weights([np.mean(several, axis=0) for several in zip(*weights)])
@@ -38,4 +38,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -22,8 +22,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from unet_deblur_tf import cli
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.configs import VARIANTS
+from unet_deblur_tf.utils import scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,7 +77,7 @@ def parse_arguments():
 
 
 def main(arguments):
-    cli.quiet_tensorflow()
+    scripts.quiet_tensorflow()
     shared, rows = EXPERIMENTS[arguments.experiment]
     sets = {}
     for test in arguments.test:
@@ -171,7 +171,7 @@ def read_gains(folder):
 
 def interval(values, digits):
     """The mean, and its 95 % interval where there are pictures enough for one."""
-    from unet_deblur_tf.evaluation import FEWEST_FOR_INTERVAL, bootstrap_interval
+    from unet_deblur_tf.evaluation.report import FEWEST_FOR_INTERVAL, bootstrap_interval
 
     limits = bootstrap_interval(values) if len(values) >= FEWEST_FOR_INTERVAL else ()
     return f"{values.mean():+{digits}}" + (f" [{limits[0]:+{digits}}, {limits[1]:+{digits}}]" if limits else "")
@@ -185,4 +185,4 @@ def markdown(sets, rows, cell):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

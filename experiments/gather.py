@@ -20,11 +20,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.generated import make_split
-from unet_deblur_tf.data.pairs import find_pairs, find_pictures, read_picture
-from unet_deblur_tf.data.synthesis import DIFFICULTIES
+from unet_deblur_tf.data.pairs import find_pairs
+from unet_deblur_tf.data.pictures import find_pictures, read_picture
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.utils import scripts
 
 # At this size the blur of GoPro's pictures is made in a sixth of the time, and most photos need not be enlarged.
 CUT_OUT = dict(width=480, height=480)
@@ -58,7 +60,7 @@ def parse_arguments():
     parser.add_argument("--photos", type=Path, required=True, help="sharp photos")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="folders of real pairs")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="folders of consecutive sharp frames")
-    parser.add_argument("--repeat", type=cli.positive_int, default=1, help="how often real pairs come in a pass")
+    parser.add_argument("--repeat", type=flags.positive_int, default=1, help="how often real pairs come in a pass")
     return parser.parse_args()
 
 
@@ -143,4 +145,4 @@ def pairs_to(part, folder):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -15,8 +15,8 @@ from gather import pairs_to
 from PIL import Image
 from tqdm import tqdm
 
-from unet_deblur_tf import cli
-from unet_deblur_tf.data.pairs import read_picture
+from unet_deblur_tf.data.pictures import read_picture
+from unet_deblur_tf.utils import scripts
 
 NOISE, JPEG = (2, 5, 10, 15), (90, 75, 50)
 
@@ -29,11 +29,12 @@ def parse_arguments():
 
 
 def main(arguments):
-    cli.quiet_tensorflow()
-    from unet_deblur_tf.restoration import find_model, load_restorer
+    scripts.quiet_tensorflow()
+    from unet_deblur_tf.models.loading import find_model
+    from unet_deblur_tf.restoring.restorer import Restorer
 
     pairs = [(read_picture(pair.blur), read_picture(pair.sharp)) for pair in pairs_to("test", arguments.pairs)]
-    restorers = {model: load_restorer(find_model(model)) for model in arguments.models}
+    restorers = {model: Restorer(find_model(model)) for model in arguments.models}
     print(f"| gain in PSNR, {len(pairs)} pictures | {' | '.join(restorers)} |\n|---|{'---|' * len(restorers)}")
     for name, spoil in spoilers():
         gains = [
@@ -71,4 +72,4 @@ def gain(restore, blurred, sharp):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -8,7 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.utils import scripts
 
 
 def parse_arguments():
@@ -20,27 +20,27 @@ def parse_arguments():
 
 
 def main(arguments):
-    cli.quiet_tensorflow()
+    scripts.quiet_tensorflow()
     import numpy as np
 
-    from unet_deblur_tf import shipped
-    from unet_deblur_tf.files import write_by_rename
-    from unet_deblur_tf.models import in_precision
-    from unet_deblur_tf.restoration import find_model, keras_file, load_network
+    from unet_deblur_tf.models import pretrained
+    from unet_deblur_tf.models.loading import find_model, keras_file, load_network
+    from unet_deblur_tf.models.transforms import in_precision
+    from unet_deblur_tf.utils.files import write_by_rename
 
     source = keras_file(find_model(arguments.model))
     # Float32, so that it computes alike everywhere: not every processor is fast, or exact enough, in 16 bits.
     trained = load_network(source)
     network = in_precision(trained, "float32")
-    shipped.FOLDER.mkdir(exist_ok=True)
-    path = shipped.FOLDER / f"{arguments.name}.keras"
+    pretrained.FOLDER.mkdir(exist_ok=True)
+    path = pretrained.FOLDER / f"{arguments.name}.keras"
     with write_by_rename(path) as partial:
         network.save(partial)
         for ours, theirs in zip(load_network(partial).get_weights(), trained.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     run = source.with_name("run.json")
     settings = json.loads(run.read_text())["settings"] if run.exists() else {}
-    manifest = shipped.manifest()
+    manifest = pretrained.manifest()
     manifest["networks"][arguments.name] = {
         "file": path.name,
         "variant": network.name,
@@ -52,10 +52,10 @@ def main(arguments):
     }
     if arguments.default or manifest["default"] is None:
         manifest["default"] = arguments.name
-    with write_by_rename(shipped.FOLDER / "manifest.json") as partial:
+    with write_by_rename(pretrained.FOLDER / "manifest.json") as partial:
         partial.write_text(json.dumps(manifest, indent=1) + "\n")
     print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -22,13 +22,16 @@ import numpy as np
 from gather import averages, pairs_to, training_photos
 from PIL import Image
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.generated import largest_scale, region
-from unet_deblur_tf.data.pairs import read_picture, spread
+from unet_deblur_tf.data.pairs import evenly_spaced
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.scenes import scene
-from unet_deblur_tf.data.synthesis import DIFFICULTIES, blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.files import write_by_rename
+from unet_deblur_tf.utils import scripts
+from unet_deblur_tf.utils.files import write_by_rename
 
 SIDE = 320
 PER_FILE = 16
@@ -70,8 +73,8 @@ def parse_arguments():
     parser.add_argument("--photos", type=Path, required=True, help="sharp photos")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="folders of real pairs")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="folders of consecutive sharp frames")
-    parser.add_argument("--workers", type=cli.positive_int, default=os.cpu_count(), help="default: %(default)s")
-    parser.add_argument("--pairs-at-most", type=cli.positive_int, default=16_000, metavar="N", help="default: 16000")
+    parser.add_argument("--workers", type=flags.positive_int, default=os.cpu_count(), help="default: %(default)s")
+    parser.add_argument("--pairs-at-most", type=flags.positive_int, default=16_000, metavar="N", help="default: 16000")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -81,13 +84,13 @@ def main(arguments):
         raise InputError(f"{arguments.output} is there already")
     paths = [path for index, path in enumerate(training_photos(arguments.photos)) if index % 10]
     photos = [read_picture(path) for path in paths]
-    pairs = [spread(pairs_to("train", folder), REAL_PAIRS) for folder in arguments.pairs]
+    pairs = [evenly_spaced(pairs_to("train", folder), REAL_PAIRS) for folder in arguments.pairs]
     for name in [*GROUPS, *REAL]:
         (arguments.output / name).mkdir(parents=True)
     each = -(-arguments.pairs_at_most // arguments.workers)
     context = multiprocessing.get_context("fork")  # they share the photos
     workers = [
-        context.Process(target=render, args=(arguments.output, photos, (arguments.seed, number), each), daemon=True)
+        context.Process(target=render, args=(arguments.output, photos, (flags.seed, number), each), daemon=True)
         for number in range(arguments.workers)
     ]
     for worker in workers:
@@ -178,4 +181,4 @@ def save(folder, name, pairs):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -16,10 +16,11 @@ import numpy as np
 from gather import training_photos
 from tqdm import tqdm
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.generated import make_split
-from unet_deblur_tf.data.pairs import find_pairs, read_picture
-from unet_deblur_tf.data.synthesis import DIFFICULTIES
+from unet_deblur_tf.data.pairs import find_pairs
+from unet_deblur_tf.data.pictures import read_picture
+from unet_deblur_tf.utils import scripts
 
 COUNT, WIDTH, HEIGHT = 300, 320, 180
 BATCH = 10
@@ -37,8 +38,8 @@ def parse_arguments():
 
 
 def main(arguments):
-    cli.quiet_tensorflow()
-    from unet_deblur_tf.restoration import find_model, load_network
+    scripts.quiet_tensorflow()
+    from unet_deblur_tf.models.loading import find_model, load_network
 
     photos = training_photos(arguments.photos)
     sets = {"hard": hard_pairs(photos), "forward": forward_pairs(photos)}
@@ -113,4 +114,4 @@ def measure(network, pairs, title):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

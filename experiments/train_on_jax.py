@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from stream import GROUPS, REAL, SIDE
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.configs import LOSSES, RECIPES, VARIANTS
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.files import write_by_rename
-from unet_deblur_tf.recipes import LOSSES, RECIPES
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.utils import scripts
+from unet_deblur_tf.utils.files import write_by_rename
 
 RECIPE = RECIPES["default"]
 SHARES = {name: group.share for name, group in GROUPS.items()} | REAL
@@ -39,15 +39,15 @@ def parse_arguments():
     parser.add_argument("--output", type=Path, required=True, help="a folder that is not there yet")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--seconds", type=float, help="to train for, from the first step on")
-    length.add_argument("--steps", type=cli.positive_int, help=f"to train for, rounded up to {STEPS}")
-    parser.add_argument("--batch-size", type=cli.positive_int, default=32, help="default: %(default)s")
-    parser.add_argument("--crop", type=cli.positive_int, default=192, help="a multiple of 32 (default: %(default)s)")
+    length.add_argument("--steps", type=flags.positive_int, help=f"to train for, rounded up to {STEPS}")
+    parser.add_argument("--batch-size", type=flags.positive_int, default=32, help="default: %(default)s")
+    parser.add_argument("--crop", type=flags.positive_int, default=192, help="a multiple of 32 (default: %(default)s)")
     rate = RECIPE["learning_rate"]
     parser.add_argument("--rate", dest="learning_rate", type=float, default=rate, help="default: %(default)s")
     parser.add_argument("--warmup", type=float, default=0.05, help="as a part of the whole (default: %(default)s)")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the average (default: %(default)s)")
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
-    parser.add_argument("--capacity", type=cli.positive_int, default=16_000, help="windows (default: %(default)s)")
+    parser.add_argument("--capacity", type=flags.positive_int, default=16_000, help="windows (default: %(default)s)")
     parser.add_argument("--start-from", type=Path, help="a .keras file of the same variant and recipe")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -56,7 +56,8 @@ def parse_arguments():
 def main(arguments):
     import keras
 
-    from unet_deblur_tf.models import architecture, build
+    from unet_deblur_tf.models.transforms import weight_signature
+    from unet_deblur_tf.models.unet import build
 
     if keras.config.backend() != "jax":
         raise InputError(f"Keras runs on {keras.config.backend()}: set the environment variable KERAS_BACKEND=jax")
@@ -64,12 +65,12 @@ def main(arguments):
         raise InputError(f"{arguments.output} is there already")
     if arguments.crop % 32 or arguments.crop > SIDE:
         raise InputError(f"--crop must be a multiple of 32 up to {SIDE}, not {arguments.crop}")
-    keras.utils.set_random_seed(arguments.seed)
+    keras.utils.set_random_seed(flags.seed)
     keras.config.set_dtype_policy(arguments.precision)
     network = build(arguments.variant, **{key: RECIPE[key] for key in ("norm", "head", "activation")})
     if arguments.start_from:
         source = keras.saving.load_model(arguments.start_from, compile=False)
-        if architecture(source) != architecture(network):
+        if weight_signature(source) != weight_signature(network):
             raise InputError(f"--start-from {arguments.start_from} has other layers than this {arguments.variant}")
         network.set_weights(source.get_weights())
     wait_for(arguments.stream)
@@ -90,18 +91,18 @@ def train(network, arguments):
     import jax
     import jax.numpy as jnp
 
-    from unet_deblur_tf import jax_training
-    from unet_deblur_tf.optimizers import optimizer_of
+    from unet_deblur_tf.training import jax_step
+    from unet_deblur_tf.training.optimizers import make_optimizer
 
-    trained = jax_training.for_jax(network)
-    optimizer = optimizer_of(RECIPE["optimizer"], arguments.learning_rate)
-    state = jax_training.initial_state(trained, optimizer)
-    step = jax_training.train_step(trained, optimizer, LOSSES[RECIPE["loss"]])
+    trained = jax_step.for_jax(network)
+    optimizer = make_optimizer(RECIPE["optimizer"], arguments.learning_rate)
+    state = jax_step.initial_state(trained, optimizer)
+    step = jax_step.train_step(trained, optimizer, LOSSES[RECIPE["loss"]])
     pool = Pool(arguments.stream, arguments.capacity)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def steps(state, average, windows, starts, counts, rate, key):
-        state = jax_training.with_rate(state, optimizer, rate)
+        state = jax_step.with_rate(state, optimizer, rate)
 
         def one(carry, key):
             state, average = carry
@@ -114,8 +115,8 @@ def train(network, arguments):
         return state, average, losses.mean()
 
     average = [jnp.array(value) for value in state[0]]
-    key = jax.random.key(arguments.seed)
-    flops = jax_training.convolution_flops(network, arguments.crop)
+    key = jax.random.key(flags.seed)
+    flops = jax_step.convolution_flops(network, arguments.crop)
     pool.read()
     begin = saved = said = None
     done, losses = 0, []
@@ -222,12 +223,12 @@ class Pool:
 
 def save(network, trainable, path):
     """Writes the network with these values of its trainable variables, which are all that it has without norm."""
-    from unet_deblur_tf import jax_training
+    from unet_deblur_tf.training import jax_step
 
-    jax_training.put_back(network, [trainable])
+    jax_step.put_back(network, [trainable])
     with write_by_rename(path) as partial:
         network.save(partial)
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

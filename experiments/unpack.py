@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.commands import flags
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.utils import scripts
 
 
 def parse_arguments():
@@ -26,7 +27,7 @@ def parse_arguments():
 
 def group_and_count(text):
     group, _, count = text.partition("=")
-    return group, cli.positive_int(count)
+    return group, flags.positive_int(count)
 
 
 def main(arguments):
@@ -47,4 +48,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, parse_arguments())
+    scripts.run(main, parse_arguments())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet_deblur_tf import levels, winograd
+from unet_deblur_tf.acceleration import levels, winograd
 from unet_deblur_tf.data.scenes import scene
 
 
@@ -28,8 +28,8 @@ def _same_start():
 @pytest.fixture
 def faster_forms(monkeypatch):
     """Of thin networks, too, every convolution is evaluated as those of wide ones are."""
-    monkeypatch.setattr(levels, "WORTHWHILE", 1)
-    monkeypatch.setattr(winograd, "WORTHWHILE", 1)
+    monkeypatch.setattr(levels, "MIN_UPSAMPLED_CHANNELS", 1)
+    monkeypatch.setattr(winograd, "MIN_CHANNEL_RATIO", 1)
 
 
 @pytest.fixture(scope="session")

@@ -167,17 +167,17 @@ def decoder(name):
     from unet_deblur_tf.errors import InputError
 
     if name == "photos":
-        from unet_deblur_tf.photos import read_photo
+        from unet_deblur_tf.data.photos import read_photo
 
         return lambda path: read_photo(path).pixels, InputError
     if name == "pairs":
-        from unet_deblur_tf.data.pairs import read_picture
+        from unet_deblur_tf.data.pictures import read_picture
 
         return read_picture, InputError
     import tensorflow as tf
 
-    from unet_deblur_tf.picture_files import decode_upright
-    from unet_deblur_tf.serving import MAX_PIXELS
+    from unet_deblur_tf.exporting.decoding import decode_upright
+    from unet_deblur_tf.exporting.saved_model import MAX_PIXELS
 
     decode = tf.function(
         lambda file: decode_upright(file, "image_bytes[0]", MAX_PIXELS), input_signature=[tf.TensorSpec((), tf.string)]

@@ -15,10 +15,11 @@ from PIL import Image, ImageCms, ImageDraw
 from scripts import run, run_here
 from test_models import inverting
 
-from unet_deblur_tf import photos, shipped
-from unet_deblur_tf.deblurring import deblur
+from unet_deblur_tf.data import photos
+from unet_deblur_tf.data.photos import ORIENTATION, read_photo
 from unet_deblur_tf.errors import InputError, Stopped
-from unet_deblur_tf.photos import ORIENTATION, read_photo
+from unet_deblur_tf.models import pretrained
+from unet_deblur_tf.restoring.deblur import deblur
 
 RNG = np.random.default_rng(11)
 COLOUR = RNG.integers(0, 256, (24, 36, 3), np.uint8)
@@ -383,7 +384,7 @@ def test_nothing_to_restore(model, tmp_path):
 def test_without_a_model_of_ones_own_the_packages_is_taken(folder, tmp_path):
     done = run_here("deblur.py", folder / "b.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    default = shipped.manifest()["default"]
+    default = pretrained.manifest()["default"]
     named = deblur(folder / "b.png", default, tmp_path / "named", progress=False).written[folder / "b.png"]
     np.testing.assert_array_equal(Image.open(tmp_path / "restored/b.png"), Image.open(named))
     assert (np.asarray(Image.open(named)) != np.asarray(Image.open(folder / "b.png"))).any()
@@ -469,12 +470,12 @@ def test_damaged_exif_data_is_left_out(restored):
 
 
 def test_a_network_that_fails_does_not_stop_the_others(folder, model, tmp_path, monkeypatch):
-    from unet_deblur_tf import deblurring
+    from unet_deblur_tf.restoring import deblur as deblur_module
 
     def broken(*_):
         raise MemoryError("too much")
 
-    monkeypatch.setattr(deblurring, "load_restorer", lambda *_: type("", (), {"pooling": "", "__call__": broken})())
+    monkeypatch.setattr(deblur_module, "Restorer", lambda *_: type("", (), {"pooling": "", "__call__": broken})())
     outcome = deblur(folder, model, tmp_path / "out", progress=False)
     assert outcome.failed[folder / "b.png"] == "MemoryError: too much"
     assert outcome.failed[folder / "a.jpg"] == "MemoryError: too much"
@@ -482,12 +483,12 @@ def test_a_network_that_fails_does_not_stop_the_others(folder, model, tmp_path, 
 
 def test_a_signal_stops_all(folder, model, tmp_path, monkeypatch):
     """It is not taken for the failure of the picture that it came in."""
-    from unet_deblur_tf import deblurring
+    from unet_deblur_tf.restoring import deblur as deblur_module
 
     def terminated(*_):
         raise Stopped(signal.SIGTERM)
 
-    monkeypatch.setattr(deblurring, "load_restorer", lambda *_: type("", (), {"pooling": "", "__call__": terminated})())
+    monkeypatch.setattr(deblur_module, "Restorer", lambda *_: type("", (), {"pooling": "", "__call__": terminated})())
     with pytest.raises(Stopped):
         deblur(folder, model, tmp_path / "out", progress=False)
     monkeypatch.setattr(photos.Image, "open", terminated)

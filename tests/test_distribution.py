@@ -15,9 +15,9 @@ from PIL import Image
 from scripts import ROOT, run
 from test_scripts import history
 
-from unet_deblur_tf import distribution, resuming
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.training import checkpoints, distribution
 
 RUN = ["--variant", "lite", "--data", "pairs", "--batch-size", "6", "--crop", "32", "--epochs", "2"]
 RUN += ["--steps-per-epoch", "3"]
@@ -25,7 +25,7 @@ MUON = ["--norm", "none", "--optimizer", "muon"]
 # Batch norm makes the first steps of a fresh network chaotic at a usual rate.
 BATCH = ["--norm", "batch", "--optimizer", "adamw", "--learning-rate", "1e-5"]
 # So small a rate that validation stands still and the rate falls.
-PLATEAU = ["--recipe", "seed", "--head", "residual", "--norm", "none", "--learning-rate", "1e-6", "--epochs", "6"]
+PLATEAU = ["--recipe", "original", "--head", "residual", "--norm", "none", "--learning-rate", "1e-6", "--epochs", "6"]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_two_devices_of_one_machine_train_what_one_would(folder, flags):
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "import train\n"
-        "from unet_deblur_tf import distribution\n"
+        "from unet_deblur_tf.training import distribution\n"
         "distribution.strategy = lambda: tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
         "train.main(train.parse_arguments())\n"
     )
@@ -151,11 +151,11 @@ def test_a_killed_worker_comes_back_and_the_job_goes_on(folder, victim):
     output = f"killed-{victim}"
     workers = Workers(folder, 2, [ROOT / "train.py", *RUN, *flags, "--output", output])
     deadline = time.monotonic() + 200
-    while not resuming.completed_epochs(folder / output / "lite/.training") and time.monotonic() < deadline:
+    while not checkpoints.completed_epochs(folder / output / "lite/.training") and time.monotonic() < deadline:
         time.sleep(0.1)
     workers.processes[victim].send_signal(signal.SIGKILL)
     workers.processes[victim].wait()
-    done = resuming.completed_epochs(folder / output / "lite/.training")
+    done = checkpoints.completed_epochs(folder / output / "lite/.training")
     assert 0 < done < 12
     time.sleep(3)
     workers.start(victim)

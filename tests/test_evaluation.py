@@ -9,14 +9,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from unet_deblur_tf import evaluation
-from unet_deblur_tf.data.pairs import find_pairs, read_picture
+from unet_deblur_tf.data.pairs import find_pairs
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.evaluation import Score, bootstrap_interval, score, summarise, table
-from unet_deblur_tf.models import unet
-from unet_deblur_tf.pictures import comparison_sheet
-from unet_deblur_tf.restoration import find_model, load_restorer
-from unet_deblur_tf.serving import publish
+from unet_deblur_tf.evaluation import evaluate
+from unet_deblur_tf.evaluation.report import bootstrap_interval, summarise, table
+from unet_deblur_tf.evaluation.scoring import Score, score
+from unet_deblur_tf.exporting.saved_model import publish
+from unet_deblur_tf.models import pretrained
+from unet_deblur_tf.models.loading import find_model, find_newest
+from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.restoring.restorer import Restorer
+from unet_deblur_tf.utils.sheets import comparison_sheet
 
 
 def made_up(number, sequence="A"):
@@ -49,7 +53,7 @@ def test_the_seed_protocol_resizes_to_224_and_takes_ms_ssim(make_pairs):
         sizes.append(picture.shape)
         return picture
 
-    (item,) = score(restore, pairs, protocol="seed", progress=False)
+    (item,) = score(restore, pairs, protocol="original", progress=False)
     assert set(sizes) == {(224, 224, 3)}
     pictures = [
         np.asarray(Image.open(path).resize((224, 224), Image.Resampling.BILINEAR), np.float32) / 255
@@ -105,7 +109,14 @@ def test_models_are_found_however_they_are_named(models):
     assert find_model(models / "net") == models / "net/2"
     assert find_model(models / "net/1") == models / "net/1"
     assert find_model(models / "net.keras") == models / "net.keras"
-    assert find_model(None, models) == models / "net/2"
+    assert find_model("latest", models) == find_newest(None, models) == models / "net/2"
+
+
+def test_without_a_name_the_packages_own_is_found(models, tmp_path):
+    assert find_model(None, models) == pretrained.find("unet")
+    assert find_newest(None, tmp_path) == pretrained.find("unet")
+    with pytest.raises(InputError, match="latest: there is no trained network under"):
+        find_model("latest", tmp_path)
 
 
 def test_the_newest_model_is_the_newest_whatever_its_name_or_number(tmp_path):
@@ -113,7 +124,7 @@ def test_the_newest_model_is_the_newest_whatever_its_name_or_number(tmp_path):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "saved_model.pb").touch()
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    assert find_model(None, tmp_path) == tmp_path / "b/1"
+    assert find_newest(None, tmp_path) == tmp_path / "b/1"
 
 
 def test_missing_models_say_what_there_is(tmp_path):
@@ -129,17 +140,17 @@ def test_damaged_models_are_named(tmp_path):
     (tmp_path / "1/saved_model.pb").write_bytes(b"not a network")
     for path in (tmp_path / "bad.keras", tmp_path / "1"):
         with pytest.raises(InputError, match="cannot be loaded as a model"):
-            load_restorer(path)
+            Restorer(path)
 
 
 @pytest.mark.parametrize("kind", ["net.keras", "net/1"])
 def test_both_kinds_of_model_restore(models, picture, kind):
-    np.testing.assert_array_equal(load_restorer(models / kind)(picture), picture)
+    np.testing.assert_array_equal(Restorer(models / kind)(picture), picture)
 
 
 def test_a_report_can_be_read_back(models, make_pairs, tmp_path):
     root = make_pairs(*[f"test/S{number % 3}/{{}}/{number}.png" for number in range(11)])
-    summary = evaluation.evaluate(models / "net", root, report=tmp_path / "report")
+    summary = evaluate.evaluate(models / "net", root, report=tmp_path / "report")
     assert json.loads((tmp_path / "report/metrics.json").read_text()) == summary
     assert summary["images"] == 11
     assert summary["split"] == "test"
@@ -156,8 +167,8 @@ def test_a_report_can_be_read_back(models, make_pairs, tmp_path):
     assert len(list((tmp_path / "report").iterdir())) == 3
 
     with pytest.raises(InputError, match=r"holds metrics.json, per_image.csv, comparison.png already: --overwrite"):
-        evaluation.evaluate(models / "net", root, report=tmp_path / "report")
-    limited = evaluation.evaluate(models / "net", root, report=tmp_path / "report", limit=4, overwrite=True)
+        evaluate.evaluate(models / "net", root, report=tmp_path / "report")
+    limited = evaluate.evaluate(models / "net", root, report=tmp_path / "report", limit=4, overwrite=True)
     assert limited["images"] == 4
 
 

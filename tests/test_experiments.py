@@ -17,10 +17,11 @@ import stress
 import unpack
 from test_models import SMALL, randomise
 
-from unet_deblur_tf.data.pairs import find_pairs, read_picture
+from unet_deblur_tf.data.pairs import find_pairs
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models import unet
-from unet_deblur_tf.restoration import load_network
+from unet_deblur_tf.models.loading import load_network
+from unet_deblur_tf.models.unet import unet
 
 NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
 

@@ -11,12 +11,13 @@ from PIL import Image
 from scripts import run, run_here
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf import explaining, flops
-from unet_deblur_tf.cost import figure_costs, figure_layer, layer_costs, total
+from unet_deblur_tf.configs import FIGURE_LAYERS, VARIANTS
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.heatmaps import gates, heatmaps, output_layer
-from unet_deblur_tf.models import build, pool_within, scale_of
-from unet_deblur_tf.variants import FIGURE_LAYERS, VARIANTS
+from unet_deblur_tf.explaining import explain, keras_flops
+from unet_deblur_tf.explaining.cost import figure_costs, figure_layer, layer_costs, total
+from unet_deblur_tf.explaining.gradcam import gates, heatmaps, output_layer
+from unet_deblur_tf.models.transforms import scale_of, with_local_pooling
+from unet_deblur_tf.models.unet import build
 
 ATTENTIVE = [name for name, arguments in VARIANTS.items() if arguments.get("attention")]
 
@@ -137,7 +138,7 @@ def test_a_box_outside_the_picture(box):
 def test_gates(variant, window):
     network = randomise(build(variant, widths=SMALL, name=variant))
     picture = random_picture(48, 64)[0]
-    found = gates(pool_within(network, window), picture)
+    found = gates(with_local_pooling(network, window), picture)
     assert list(found) == [f"up{stage}_se{level}" for stage in (1, 2, 3, 4) for level in (1, 2, 3, 4)]
     level = keras.Model(network.inputs, network.get_layer("down1_act2").output)(picture[np.newaxis])[0]
     squeeze, excite = (np.asarray(weight, float) for weight in network.get_layer("up3_se2").get_weights())
@@ -172,7 +173,7 @@ def test_multiply_accumulates_of_the_convolutions(variant):
 def test_flops_agree_with_keras_flops(variant, size):
     network = build(variant)
     costs = layer_costs(network, *size)
-    counted = flops.count(network, *size)
+    counted = keras_flops.count(network, *size)
     assert total(costs).flops == pytest.approx(counted, rel=0.01)
     # The difference is resizing, which keras-flops leaves out, and what little it counts otherwise.
     resizing = sum(cost.flops for cost in costs if cost.kind == "BilinearUpsampling2D")
@@ -183,7 +184,7 @@ def test_flops_agree_with_keras_flops(variant, size):
 def test_keras_flops_counts_a_convolution_exactly(kernel):
     layer = keras.layers.Conv2D(7, kernel, padding="same", use_bias=False)
     network = keras.Sequential([keras.Input((None, None, 3)), layer])
-    assert flops.count(network, 20, 30) == 2 * kernel * kernel * 3 * 7 * 20 * 30
+    assert keras_flops.count(network, 20, 30) == 2 * kernel * kernel * 3 * 7 * 20 * 30
 
 
 def test_costs_by_hand():
@@ -259,12 +260,12 @@ def test_the_heatmaps_command(small, tmp_path):
 
 
 def test_a_box_of_a_reduced_picture_keeps_a_pixel():
-    assert explaining._reduced_box((10, 20, 30, 40), (100, 200), (100, 200)) == (10, 20, 30, 40)
-    assert explaining._reduced_box((10, 20, 30, 40), (100, 200), (50, 100)) == (5, 10, 15, 20)
-    assert explaining._reduced_box((199, 99, 1, 1), (100, 200), (10, 20)) == (19, 9, 1, 1)
+    assert explain._reduced_box((10, 20, 30, 40), (100, 200), (100, 200)) == (10, 20, 30, 40)
+    assert explain._reduced_box((10, 20, 30, 40), (100, 200), (50, 100)) == (5, 10, 15, 20)
+    assert explain._reduced_box((199, 99, 1, 1), (100, 200), (10, 20)) == (19, 9, 1, 1)
     for box in ((190, 0, 11, 1), (0, 99, 1, 2), (0, 0, 0, 1)):
         with pytest.raises(InputError, match="inside the picture of 200x100"):
-            explaining._reduced_box(box, (100, 200), (10, 20))
+            explain._reduced_box(box, (100, 200), (10, 20))
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,15 @@ from google.protobuf import text_format
 from scripts import run, run_here
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf import serving, shipped, warmup
+from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.exporting import export_network
-from unet_deblur_tf.models import build, pool_within, unet
-from unet_deblur_tf.runtimes import export_litert, export_onnx
-from unet_deblur_tf.server_configs import KEPT, write_configs
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.exporting import saved_model, server_files
+from unet_deblur_tf.exporting.export import export_network
+from unet_deblur_tf.exporting.onnx_litert import export_litert, export_onnx
+from unet_deblur_tf.exporting.server_files import KEPT, write_configs
+from unet_deblur_tf.models import loading, pretrained
+from unet_deblur_tf.models.transforms import with_local_pooling
+from unet_deblur_tf.models.unet import build, unet
 
 # `concat_se` and `lite`, which are left, have most parts between them.
 SLOW = ("unet", "concat", "concat_reduce", "concat_reduce_se", "concat_se, local", "concat_reduce_se, local")
@@ -31,7 +33,7 @@ SLOW = ("unet", "concat", "concat_reduce", "concat_reduce_se", "concat_se, local
 def network(request, faster_forms):
     variant, _, pooling = request.param.partition(", ")
     network = randomise(build(variant, widths=SMALL, name=variant))
-    return pool_within(network, 32) if pooling else network
+    return with_local_pooling(network, 32) if pooling else network
 
 
 def clipped(network, image):
@@ -69,7 +71,7 @@ def test_openvino_reads_them(source, tmp_path):
         export_onnx(network, tmp_path / "network.onnx")
         model = openvino.convert_model(tmp_path / "network.onnx")
     else:
-        serving.export(network, tmp_path / "1")
+        saved_model.export(network, tmp_path / "1")
         # It knows neither the limit's operations nor string tensors.
         model = openvino.convert_model(tmp_path / "1")
 
@@ -106,7 +108,7 @@ def base(tmp_path_factory):
     base.mkdir()
     network.save(base / "model.keras")
     (base / "run.json").write_text('{"settings": {"crop": 64}}')
-    serving.publish(network, base, {name: base / name for name in ("model.keras", "run.json")}, warmup_sizes=())
+    saved_model.publish(network, base, {name: base / name for name in ("model.keras", "run.json")}, warmup_sizes=())
     return base
 
 
@@ -114,9 +116,9 @@ def test_the_command(base, tmp_path):
     shutil.copytree(base, tmp_path / "saved_models/tiny")
     done = run("export.py", "--max-pixels", "999", "--warmup", "30x20", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert serving.versions(tmp_path / "saved_models/tiny") == [1, 2]
+    assert loading.versions(tmp_path / "saved_models/tiny") == [1, 2]
     extra = tmp_path / "saved_models/tiny/2/assets.extra"
-    assert {path.name for path in extra.iterdir()} == {"model.keras", "run.json", warmup.FILE}
+    assert {path.name for path in extra.iterdir()} == {"model.keras", "run.json", server_files.FILE}
     assert (extra / "model.keras").read_bytes() == (base / "model.keras").read_bytes()
     assert "saved_models/tiny/2/" in done.stdout
     done = run_here("export.py", "--format", "onnx", cwd=tmp_path)
@@ -144,7 +146,7 @@ def test_the_command(base, tmp_path):
 def test_what_does_not_go_together(base, options, message):
     with pytest.raises(InputError, match=message):
         export_network(**{"model": str(base), **options})
-    assert serving.versions(base) == [1]
+    assert loading.versions(base) == [1]
 
 
 @pytest.mark.parametrize("format", ["savedmodel", "onnx"])
@@ -167,7 +169,7 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     randomise(build("concat_se", widths=SMALL, name="net")).save(base / "model.keras")
     (base / "run.json").write_text('{"settings": {"crop": 32}}')
     export_network(model=str(base / "model.keras"), pooling="local", warmup_sizes=())
-    assert serving.versions(base) == [1]
+    assert loading.versions(base) == [1]
     image = random_picture(96, 80)
     inside, given = (
         keras.saving.load_model(path, compile=False)
@@ -178,7 +180,7 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     assert np.abs(restored - clipped(given, image)).max() > 1e-4
     # Named by that file, the next version still lands beside the first.
     export_network(model=str(base / "1/assets.extra/model.keras"), warmup_sizes=())
-    assert serving.versions(base) == [1, 2]
+    assert loading.versions(base) == [1, 2]
     assert sorted(path.name for path in base.parent.iterdir()) == [
         "batching.config", "models.config", "monitoring.config", "net",
     ]  # fmt: skip
@@ -205,11 +207,11 @@ def test_a_model_put_elsewhere_leaves_nothing_beside_it(base, tmp_path):
 
 def test_the_packages_own_network_is_exported_to_where_ones_own_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    before = sorted(shipped.FOLDER.parent.rglob("*"))
+    before = sorted(pretrained.FOLDER.parent.rglob("*"))
     export_network(model="lite", warmup_sizes=())
-    assert serving.versions(tmp_path / "saved_models/lite") == [1]
+    assert loading.versions(tmp_path / "saved_models/lite") == [1]
     assert (tmp_path / "saved_models/models.config").exists()
-    assert sorted(shipped.FOLDER.parent.rglob("*")) == before
+    assert sorted(pretrained.FOLDER.parent.rglob("*")) == before
 
 
 def test_a_foreign_saved_model_cannot_be_exported(base, tmp_path):
@@ -220,7 +222,7 @@ def test_a_foreign_saved_model_cannot_be_exported(base, tmp_path):
 
 def test_warmup_requests_run(base, tmp_path):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    warmup.write_requests(tmp_path / "requests", [(20, 36), (32, 16)])
+    server_files.write_requests(tmp_path / "requests", [(20, 36), (32, 16)])
     assert (tmp_path / "requests").stat().st_size < 2_000
     signatures = tf.saved_model.load(str(base / "1")).signatures
     shapes = []
@@ -235,8 +237,8 @@ def test_warmup_requests_run(base, tmp_path):
 def test_usual_warmup_requests_stay_below_the_limit(base, tmp_path):
     network = keras.saving.load_model(base / "model.keras")
     for limit, there in ((1280 * 720, True), (1280 * 720 - 1, False)):
-        folder = serving.publish(network, tmp_path / "net", max_pixels=limit)
-        assert (folder / "assets.extra" / warmup.FILE).exists() == (there and warmup.available())
+        folder = saved_model.publish(network, tmp_path / "net", max_pixels=limit)
+        assert (folder / "assets.extra" / server_files.FILE).exists() == (there and server_files.available())
 
 
 def test_models_config_is_what_the_server_reads(base):

@@ -15,8 +15,8 @@ from PIL import Image
 
 from unet_deblur_tf.data.gopro import prepared, source
 from unet_deblur_tf.data.gopro.gopro_dataset_builder import Builder
-from unet_deblur_tf.data.pairs import picture_size, read_picture
-from unet_deblur_tf.data.sources import is_synthesised, load_pairs
+from unet_deblur_tf.data.pictures import picture_size, read_picture
+from unet_deblur_tf.data.sources import load_pairs, open_source
 from unet_deblur_tf.errors import InputError
 
 FRAMES = {
@@ -152,7 +152,8 @@ def test_by_name_with_validation_by_sequence(files, tmp_path):
     assert sequences("val") == {"GOPR0379_11_00", "GOPR0857_11_00"}
     assert sequences("test") == {"GOPR0384_11_00"}
     assert len(sequences("all")) == 4
-    assert not is_synthesised("gopro")
+    opened = open_source("gopro", cache_dir=tmp_path / "cache", data_dir=str(tmp_path / "data"))
+    assert not opened.synthesised
 
 
 def test_the_whole_set_is_not_complained_about():

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from test_models import SMALL, randomise
 
-from unet_deblur_tf.data.pairs import read_picture
-from unet_deblur_tf.deblurring import deblur
+from unet_deblur_tf.data.photos import read_photo
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models import unet
-from unet_deblur_tf.photos import read_photo
-from unet_deblur_tf.restoration import load_network
+from unet_deblur_tf.models.loading import load_network
+from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.restoring.deblur import deblur
 
 
 @pytest.mark.parametrize("decoder", hostile.DECODERS)

@@ -6,15 +6,16 @@ import pytest
 import tensorflow as tf
 from test_models import SMALL, random_picture, randomise
 
-from unet_deblur_tf import inference, levels, winograd
-from unet_deblur_tf.inference import Convolution, LevelCompression, WinogradConvolution, for_inference
-from unet_deblur_tf.levels import WORTHWHILE, LevelConvolution, for_training
-from unet_deblur_tf.models import build, pool_within, unet
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.acceleration import inference, levels, winograd
+from unet_deblur_tf.acceleration.inference import Convolution, LevelCompression, WinogradConvolution, for_inference
+from unet_deblur_tf.acceleration.levels import MIN_UPSAMPLED_CHANNELS, LevelConvolution, for_training
+from unet_deblur_tf.configs import VARIANTS
+from unet_deblur_tf.models.transforms import with_local_pooling
+from unet_deblur_tf.models.unet import build, unet
 
 pytestmark = pytest.mark.usefixtures("faster_forms")
 
-winograd_worthwhile = winograd.WORTHWHILE
+winograd_worthwhile = winograd.MIN_CHANNEL_RATIO
 
 STYLES = (dict(), dict(norm="none", activation="leaky_relu"), dict(norm="layer", head="sigmoid"))
 
@@ -79,7 +80,7 @@ def test_the_form_for_training_has_the_same_gradients(variant, style):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_where_it_is_worthwhile(variant, monkeypatch):
-    monkeypatch.setattr(levels, "WORTHWHILE", WORTHWHILE)
+    monkeypatch.setattr(levels, "MIN_UPSAMPLED_CHANNELS", MIN_UPSAMPLED_CHANNELS)
     stages = {"unet": 2, "concat": 4, "concat_se": 4, "concat_reduce": 2, "concat_reduce_se": 2, "lite": 0}[variant]
     fast = for_inference(build(variant))
     assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, stages + 1)]
@@ -87,8 +88,8 @@ def test_where_it_is_worthwhile(variant, monkeypatch):
 
 def test_where_multiplications_are_saved(monkeypatch):
     """Where channels are many: by the own part of a joined convolution, too, whose kernel is kept once."""
-    monkeypatch.setattr(levels, "WORTHWHILE", WORTHWHILE)
-    monkeypatch.setattr(winograd, "WORTHWHILE", winograd_worthwhile)
+    monkeypatch.setattr(levels, "MIN_UPSAMPLED_CHANNELS", MIN_UPSAMPLED_CHANNELS)
+    monkeypatch.setattr(winograd, "MIN_CHANNEL_RATIO", winograd_worthwhile)
     network = build("unet")
     fast = for_inference(network)
     wide = ["down2_conv2", "down3_conv1", "down3_conv2", "down4_conv1", "down4_conv2", "up1_conv2"]
@@ -108,7 +109,7 @@ def test_where_multiplications_are_saved(monkeypatch):
 @pytest.mark.parametrize("variant", ["concat_se", "concat_reduce_se"])
 def test_local_pooling(variant):
     """Its gates differ from place to place, so that levels have to be upsampled before; the stage below has none."""
-    network = pool_within(randomise(build(variant, widths=SMALL)), 32)
+    network = with_local_pooling(randomise(build(variant, widths=SMALL)), 32)
     fast = for_inference(network)
     image = random_picture(70, 90)
     np.testing.assert_allclose(fast(image), network(image), atol=1e-5)

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from unet_deblur_tf import losses, training
-from unet_deblur_tf.models import unet
-from unet_deblur_tf.recipes import LOSSES
+from unet_deblur_tf.configs import LOSSES
+from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.training import compiling, losses
 
 SMALL = (16, 16, 24, 24, 16)  # at least 16, where Muon begins
 
@@ -59,8 +59,8 @@ def test_steps_on_jax_are_those_of_train(tmp_path, optimizer, norm):
 
     settings = argparse.Namespace(learning_rate=1e-3, schedule="constant", optimizer=optimizer, loss="ssim+l1+fourier")
     before = network.get_weights()
-    training.compile_model(network, settings)
-    network.compile(network.optimizer, losses.mixture(LOSSES["ssim+l1+fourier"]))
+    compiling.compile_model(network, settings)
+    network.compile(network.optimizer, losses.weighted_loss(LOSSES["ssim+l1+fourier"]))
     expected = []
     for _ in range(3):
         network.reset_metrics()

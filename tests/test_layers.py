@@ -6,7 +6,7 @@ import pytest
 import reference
 import tensorflow as tf
 
-from unet_deblur_tf.layers import (
+from unet_deblur_tf.models.layers import (
     BilinearUpsampling2D,
     CropLike,
     Excitation,

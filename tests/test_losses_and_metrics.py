@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from skimage.metrics import structural_similarity
 
-from unet_deblur_tf import losses, metrics
-from unet_deblur_tf.models import unet
-from unet_deblur_tf.recipes import LOSSES
+from unet_deblur_tf.configs import LOSSES
+from unet_deblur_tf.evaluation import metrics
+from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.training import losses
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +102,12 @@ def test_fourier_loss_equals_numpy(batch):
 def test_mixtures_add_up(batch):
     parts = {name: np.asarray(getattr(losses, f"{name}_loss")(*batch)) for name in ("ssim", "l1", "fourier")}
     expected = parts["ssim"] + parts["l1"] + 0.1 * parts["fourier"]
-    np.testing.assert_allclose(losses.mixture(LOSSES["ssim+l1+fourier"])(*batch), expected, rtol=1e-5)
+    np.testing.assert_allclose(losses.weighted_loss(LOSSES["ssim+l1+fourier"])(*batch), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_one_value_per_picture_zero_for_equal_ones(name, batch):
-    loss = losses.mixture(LOSSES[name])
+    loss = losses.weighted_loss(LOSSES[name])
     assert loss(*batch).shape == (2,)
     floor = losses.CHARBONNIER_EPSILON if "charbonnier" in name else 0
     np.testing.assert_allclose(loss(batch[0], batch[0]), [floor] * 2, atol=1e-5)
@@ -125,7 +126,7 @@ def test_gradients_are_finite(name, case, batch):
     }[case]
     pred = tf.Variable(pred)
     with tf.GradientTape() as tape:
-        loss = losses.mixture(LOSSES[name])(true, pred)
+        loss = losses.weighted_loss(LOSSES[name])(true, pred)
     assert np.isfinite(loss).all()
     assert np.isfinite(tape.gradient(loss, pred)).all()
 
@@ -133,7 +134,7 @@ def test_gradients_are_finite(name, case, batch):
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradient_points_downhill(name, batch):
     true, pred = (tf.constant(pictures) for pictures in batch)
-    loss = losses.mixture(LOSSES[name])
+    loss = losses.weighted_loss(LOSSES[name])
     with tf.GradientTape() as tape:
         tape.watch(pred)
         before = tf.reduce_sum(loss(true, pred))
@@ -146,7 +147,9 @@ def test_gradient_points_downhill(name, batch):
 def test_mixed_precision_computes_the_loss_in_float32(precision, batch):
     keras.config.set_dtype_policy(precision)
     model = unet(widths=(4, 4, 4, 4, 4))  # fresh, so its output is its input
-    model.compile("adam", losses.mixture(LOSSES["ssim+l1"]), metrics=[metrics.psnr, metrics.ssim], jit_compile=False)
+    model.compile(
+        "adam", losses.weighted_loss(LOSSES["ssim+l1"]), metrics=[metrics.psnr, metrics.ssim], jit_compile=False
+    )
     true, pred = batch
     found = model.evaluate(pred, true, batch_size=2, verbose=0, return_dict=True)
     expected = np.mean(losses.ssim_loss(true, pred) + losses.l1_loss(true, pred))

@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 from reference import forward
 
-from unet_deblur_tf.layers import BilinearUpsampling2D, Excitation, PixelShuffle, PixelUnshuffle
-from unet_deblur_tf.models import build, in_precision, unet
-from unet_deblur_tf.recipes import PRECISIONS
-from unet_deblur_tf.variants import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, VARIANTS
+from unet_deblur_tf.configs import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, PRECISIONS, VARIANTS
+from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation, PixelShuffle, PixelUnshuffle
+from unet_deblur_tf.models.transforms import in_precision
+from unet_deblur_tf.models.unet import build, unet
 
-# Exact trainable counts with batch norm. The plain network's is the seed project's own;
+# Exact trainable counts with batch norm. The plain network's is the original project's own;
 # "concat" adds its wider first convolutions, "reduce" its compression blocks, "se"
 # 4 * sum(2 * C * C / 16) = 43,520 for C = 32, 64, 128, 256.
 PARAMETERS = {
@@ -260,7 +260,7 @@ def test_builds_and_computes_the_same_on_jax(tmp_path):
 
 
 # Multiply-accumulates of the convolutions at 224x224, to the last digit: the plain network's as
-# published by the seed project less what is not convolution, the others as the README has them in G.
+# published by the original project less what is not convolution, the others as the README has them in G.
 GMACS = {
     "unet": 7.678132224,
     "concat": 18.834,

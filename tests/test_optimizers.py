@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from test_models import SMALL, random_picture
 
-from unet_deblur_tf.models import unet
-from unet_deblur_tf.optimizers import ConvolutionMuon
+from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.training.optimizers import ConvolutionMuon
 
 RATE = 0.01
 

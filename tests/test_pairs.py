@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet_deblur_tf.data.pairs import Pair, by_sequence, check_pairs, find_pairs, hold_out, read_picture, spread
+from unet_deblur_tf.configs import DIFFICULTIES
+from unet_deblur_tf.data.pairs import (
+    Pair,
+    by_sequence,
+    evenly_spaced,
+    find_pairs,
+    hold_out,
+    measure_pairs,
+    require_size,
+)
+from unet_deblur_tf.data.pictures import picture_size, read_picture
 from unet_deblur_tf.data.sources import load_pairs
-from unet_deblur_tf.data.synthesis import DIFFICULTIES
 from unet_deblur_tf.errors import InputError
 
 
@@ -86,9 +95,9 @@ def test_holding_out_depends_on_names_alone():
 
 
 def test_spread():
-    assert spread(list(range(10)), 4) == [0, 2, 5, 7]
-    assert spread([1, 2], 4) == [1, 2]
-    assert spread([1, 2], None) == [1, 2]
+    assert evenly_spaced(list(range(10)), 4) == [0, 2, 5, 7]
+    assert evenly_spaced([1, 2], 4) == [1, 2]
+    assert evenly_spaced([1, 2], None) == [1, 2]
 
 
 @pytest.fixture
@@ -197,25 +206,38 @@ def test_a_missing_split_is_named(make_pairs):
 def test_twins_of_different_size_are_named(make_pairs, save_picture):
     root = make_pairs("{}/1.png", "{}/2.png")
     save_picture(root / "sharp/2.png", (50, 60))
-    fails(["blur/2.png is 112x96", "sharp/2.png is 60x50"], check_pairs, load_pairs(root, "all"))
+    fails(["blur/2.png is 112x96", "sharp/2.png is 60x50"], measure_pairs, load_pairs(root, "all"))
 
 
 def test_a_small_picture_is_named(make_pairs):
     root = make_pairs("{}/1.png")
-    fails(["blur/1.png is 112x96: at least 100x100"], check_pairs, load_pairs(root, "all"), smallest=100)
+    fails(["blur/1.png is 112x96: at least 100x100"], require_size, measure_pairs(load_pairs(root, "all")), 100, "")
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture at all", b"\x89PNG\r\n\x1a\n" + bytes(40)])
 def test_a_file_that_is_no_picture_is_named(make_pairs, content):
     root = make_pairs("{}/1.png")
     (root / "blur/1.png").write_bytes(content)
-    fails(["blur/1.png cannot be read as a picture"], check_pairs, load_pairs(root, "all"))
+    fails(["blur/1.png cannot be read as a picture"], measure_pairs, load_pairs(root, "all"))
     fails(["blur/1.png cannot be read as a picture"], read_picture, root / "blur/1.png")
 
 
-def test_sixteen_bit_grey_is_refused_rather_than_clipped(tmp_path):
-    Image.fromarray(np.full((20, 20), 40_000, np.uint16)).save(tmp_path / "1.png")
-    fails(["1.png cannot be read as a picture", "more than 8 bits"], read_picture, tmp_path / "1.png")
+def test_sixteen_bits_are_rounded_to_eight(tmp_path):
+    levels = np.array([[0, 128, 129, 40_000, 65_535]], np.uint16).repeat(5, axis=0)
+    Image.fromarray(levels).save(tmp_path / "1.png")
+    expected = [0, 0, 1, 156, 255]  # value / 257, rounded
+    for channel in range(3):
+        np.testing.assert_array_equal(read_picture(tmp_path / "1.png")[0, :, channel], expected)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_pictures_are_upright_by_their_exif_data(tmp_path, picture, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = {3: 2, 6: 1, 8: 3}[orientation]  # quarter turns that the stored picture is away from upright
+    Image.fromarray(np.ascontiguousarray(np.rot90(picture, stored))).save(tmp_path / "1.png", exif=exif)
+    np.testing.assert_array_equal(read_picture(tmp_path / "1.png"), picture)
+    assert picture_size(tmp_path / "1.png") == (picture.shape[1], picture.shape[0])
 
 
 def test_grey_palette_and_alpha_become_rgb(tmp_path, picture):

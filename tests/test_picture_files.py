@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from unet_deblur_tf.picture_files import decode_upright, exif_orientation, size
+from unet_deblur_tf.exporting.decoding import decode_upright, exif_orientation, size
 
 LIMIT = 5_000
 FILES = tf.TensorSpec((), tf.string)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_deblur_tf.data.pairs import check_pairs, find_pairs
+from unet_deblur_tf.configs import CACHES
+from unet_deblur_tf.data.pairs import find_pairs, measure_pairs
 from unet_deblur_tf.data.pipeline import augment, picture_numbers, training_batches, validation_pictures
-from unet_deblur_tf.data.store import CACHES, InMemory, PictureStore, open_store
+from unet_deblur_tf.data.store import InMemory, PictureStore, open_store
 from unet_deblur_tf.errors import InputError
 
 HEIGHT, WIDTH = 40, 56
@@ -202,7 +203,7 @@ def test_a_window_as_large_as_the_picture(coded):
 def test_a_damaged_file_is_named_when_the_stream_meets_it(coded):
     data = coded[6].sharp.read_bytes()
     coded[6].sharp.write_bytes(data[: len(data) // 2])
-    check_pairs(coded)  # its header is intact
+    measure_pairs(coded)  # its header is intact
     store = PictureStore(coded)
     with pytest.raises(tf.errors.OpError):
         examples(training_batches(store, 4, 16), 20)

@@ -2,9 +2,9 @@ import keras
 import pytest
 import tensorflow as tf
 
-from unet_deblur_tf import processor
-from unet_deblur_tf.deblurring import deblur
-from unet_deblur_tf.models import build
+from unet_deblur_tf.models.unet import build
+from unet_deblur_tf.restoring.deblur import deblur
+from unet_deblur_tf.utils import hardware
 
 
 @pytest.mark.parametrize(
@@ -20,11 +20,11 @@ from unet_deblur_tf.models import build
 )
 def test_what_linux_says_of_the_processor(tmp_path, text, lacks):
     (tmp_path / "cpuinfo").write_text(text)
-    assert processor.lacks_bfloat16(tmp_path / "cpuinfo") is lacks
+    assert hardware.lacks_bfloat16(tmp_path / "cpuinfo") is lacks
 
 
 def test_other_systems_do_not_tell(tmp_path):
-    assert processor.lacks_bfloat16(tmp_path / "cpuinfo") is False
+    assert hardware.lacks_bfloat16(tmp_path / "cpuinfo") is False
 
 
 @pytest.mark.parametrize(
@@ -37,22 +37,22 @@ def test_other_systems_do_not_tell(tmp_path):
     ],
 )
 def test_advice(precision, lacks, advised, monkeypatch):
-    monkeypatch.setattr(processor, "lacks_bfloat16", lambda: lacks)
+    monkeypatch.setattr(hardware, "lacks_bfloat16", lambda: lacks)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     keras.config.set_dtype_policy(precision)
-    assert ("--precision float32" in processor.advice(build("lite"))) is advised
+    assert ("--precision float32" in hardware.advice(build("lite"))) is advised
 
 
 def test_a_gpu_needs_no_advice(monkeypatch):
-    monkeypatch.setattr(processor, "lacks_bfloat16", lambda: True)
+    monkeypatch.setattr(hardware, "lacks_bfloat16", lambda: True)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
     keras.config.set_dtype_policy("mixed_bfloat16")
-    assert processor.advice(build("lite")) == ""
+    assert hardware.advice(build("lite")) == ""
 
 
 @pytest.mark.parametrize("precision", [None, "mixed_bfloat16"])
 def test_who_restores_is_told(tmp_path, monkeypatch, capsys, save_picture, picture, precision):
-    monkeypatch.setattr(processor, "lacks_bfloat16", lambda: True)
+    monkeypatch.setattr(hardware, "lacks_bfloat16", lambda: True)
     save_picture(tmp_path / "photo.png", picture)
     deblur(tmp_path / "photo.png", "lite", tmp_path / "restored", precision=precision)
     assert ("This processor has no instructions for bfloat16" in capsys.readouterr().out) is bool(precision)

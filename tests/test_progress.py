@@ -6,7 +6,7 @@ import threading
 import pytest
 from tqdm import tqdm
 
-from unet_deblur_tf.progress import ticking
+from unet_deblur_tf.utils.progress import ticking
 
 
 class Screen(io.StringIO):

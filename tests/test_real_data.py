@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from unet_deblur_tf.data.pairs import check_pairs, read_picture
+from unet_deblur_tf.data.pairs import measure_pairs, require_size
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.sources import load_pairs
-from unet_deblur_tf.evaluation import score, summarise
+from unet_deblur_tf.evaluation.report import summarise
+from unet_deblur_tf.evaluation.scoring import score
 
 
 def test_real_pairs_load_and_score_as_they_should(real_data):
     pairs = load_pairs(real_data / "gopro", "test")
-    check_pairs(pairs, smallest=720)
+    require_size(measure_pairs(pairs), 720, "here")
     summary = summarise(score(lambda picture: picture, pairs, progress=False))
     # GoPro's blurred test pictures have 20 to 33 dB, 25.6 dB in the mean over all 1,111.
     assert 22 < summary["input"]["psnr"] < 28

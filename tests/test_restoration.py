@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_deblur_tf import restoration
+from unet_deblur_tf.configs import POOLINGS, VARIANTS
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.memory import RESTORING_BYTES, restoring_bytes_per_pixel
-from unet_deblur_tf.models import build, pool_within, receptive_radius, scale_of, squeezes
-from unet_deblur_tf.recipes import POOLINGS
-from unet_deblur_tf.restoration import TAPER, Restorer, load_restorer, spans, tapers
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.models.transforms import receptive_radius, scale_of, squeeze_layers, with_local_pooling
+from unet_deblur_tf.models.unet import build
+from unet_deblur_tf.restoring import restorer
+from unet_deblur_tf.restoring.memory import RESTORING_BYTES, restoring_bytes_per_pixel
+from unet_deblur_tf.restoring.restorer import Restorer
+from unet_deblur_tf.restoring.tiles import TAPER, spans, tapers
 
 # Graphs of the compressing variants take long to build.
 BY_EFFORT = [pytest.param(name, marks=pytest.mark.slow if "reduce" in name else ()) for name in VARIANTS]
@@ -91,7 +92,7 @@ def test_the_receptive_radius_is_an_upper_bound(variant):
 def test_tiles_equal_the_whole_picture(variant, window, shape):
     network = lively(variant)
     if window:
-        network = pool_within(network, window)
+        network = with_local_pooling(network, window)
     picture = strip(*shape)
     whole = Restorer(network, tile=0)(picture).astype(int)
     tiled = Restorer(network, tile=1056)(picture).astype(int)
@@ -110,41 +111,41 @@ def test_a_window_over_the_whole_picture_is_global_pooling(variant):
     network = lively(variant)
     picture = strip(100, 130)
     globally = Restorer(network)(picture).astype(int)
-    np.testing.assert_allclose(Restorer(pool_within(network, 144))(picture), globally, atol=2)
-    assert np.abs(Restorer(pool_within(network, 32))(picture) - globally).max() > 20
+    np.testing.assert_allclose(Restorer(with_local_pooling(network, 144))(picture), globally, atol=2)
+    assert np.abs(Restorer(with_local_pooling(network, 32))(picture) - globally).max() > 20
 
 
 @pytest.mark.parametrize("variant", ATTENTIVE)
 def test_pooling_shares_weights_and_survives_saving(variant, tmp_path):
     network = lively(variant)
-    local = pool_within(network, 90)
+    local = with_local_pooling(network, 90)
     assert local.name == variant
-    assert [layer.window for layer in squeezes(local)] == [96] * 4
-    assert [layer.window for layer in squeezes(network)] == [None] * 4
+    assert [layer.window for layer in squeeze_layers(local)] == [96] * 4
+    assert [layer.window for layer in squeeze_layers(network)] == [None] * 4
     assert local.count_params() == network.count_params()
     assert {id(weight) for weight in local.weights} == {id(weight) for weight in network.weights}
     local.save(tmp_path / "model.keras")
-    restore = load_restorer(tmp_path / "model.keras")
+    restore = Restorer(tmp_path / "model.keras")
     assert restore.pooling == "local (96 px)"
     picture = strip(64, 200)
     np.testing.assert_array_equal(restore(picture), Restorer(local)(picture))
     np.testing.assert_array_equal(
-        load_restorer(tmp_path / "model.keras", "global")(picture), Restorer(network)(picture)
+        Restorer(tmp_path / "model.keras", pooling="global")(picture), Restorer(network)(picture)
     )
 
 
 def test_local_pooling_takes_its_window_from_the_training_crop(tmp_path):
     build("concat_se").save(tmp_path / "model.keras")
     with pytest.raises(InputError, match=r"needs the training crop, which .*run\.json should say"):
-        load_restorer(tmp_path / "model.keras", "local")
+        Restorer(tmp_path / "model.keras", pooling="local")
     (tmp_path / "run.json").write_text(json.dumps({"settings": {"crop": 100}}))
-    assert load_restorer(tmp_path / "model.keras", "local").pooling == "local (160 px)"
+    assert Restorer(tmp_path / "model.keras", pooling="local").pooling == "local (160 px)"
 
 
 def test_pooling_of_a_network_without_squeeze_and_excitation(tmp_path):
     build("unet").save(tmp_path / "model.keras")
     for pooling in POOLINGS:
-        assert load_restorer(tmp_path / "model.keras", pooling).pooling == "none"
+        assert Restorer(tmp_path / "model.keras", pooling=pooling).pooling == "none"
 
 
 @pytest.mark.parametrize(("tile", "shape"), [(0, (80, 48)), (1056, (48, 1500))])
@@ -194,7 +195,7 @@ def test_the_type_stays_and_values_are_rounded(dtype):
 
 
 def test_tiles_are_as_large_as_memory_allows(monkeypatch):
-    monkeypatch.setattr(restoration, "restoring_bytes_per_pixel", lambda network: 1000)
+    monkeypatch.setattr(restorer, "restoring_bytes_per_pixel", lambda network: 1000)
     restore = Restorer(build("unet"))
     for budget, tile in ((1e9, None), (0.5e9, 688), (1e7, 256)):
         restore._memory = budget + 4 * 3 * 1000 * 900
@@ -239,7 +240,7 @@ def test_a_damaged_model_file_is_named(tmp_path):
     for content in (data, data[: len(data) // 2], b"nonsense"):
         (tmp_path / "model.keras").write_bytes(content)
         with pytest.raises(InputError, match=r"model\.keras cannot be loaded as a model"):
-            load_restorer(tmp_path / "model.keras")
+            Restorer(tmp_path / "model.keras")
 
 
 def test_a_tile_that_is_too_small_is_named():
@@ -258,21 +259,22 @@ def test_memory_is_known_for_every_variant(variant):
 
 def test_what_scores_higher_on_validation_pictures_is_exported(make_pairs, capsys):
     from unet_deblur_tf.data.sources import load_pairs
-    from unet_deblur_tf.evaluation import score, summarise
-    from unet_deblur_tf.training import choose_pooling
+    from unet_deblur_tf.evaluation.report import summarise
+    from unet_deblur_tf.evaluation.scoring import score
+    from unet_deblur_tf.training.publishing import choose_pooling
 
     pairs = load_pairs(make_pairs("{}/1.png", "{}/2.png"), "all")
     network = lively("concat_se")
     psnr = {
-        name: summarise(score(Restorer(pool_within(network, window)), pairs, progress=False))["restored"]["psnr"]
+        name: summarise(score(Restorer(with_local_pooling(network, window)), pairs, progress=False))["restored"]["psnr"]
         for name, window in (("global", None), ("local", 48))
     }
     best = max(psnr, key=psnr.get)
     assert psnr["global"] != psnr["local"]
     model, record = choose_pooling(network, 32, pairs)
     assert record == {"exported": {"global": "global", "local": "local (48 px)"}[best], "validation_psnr": psnr}
-    assert squeezes(model)[0].window == {"global": None, "local": 48}[best]
+    assert squeeze_layers(model)[0].window == {"global": None, "local": 48}[best]
     for wanted, window in (("global", None), ("local", 48)):
-        assert squeezes(choose_pooling(network, 32, pairs, wanted)[0])[0].window == window
+        assert squeeze_layers(choose_pooling(network, 32, pairs, wanted)[0])[0].window == window
     assert choose_pooling(build("unet"), 32, pairs)[1] is None
     assert "exported" in capsys.readouterr().out

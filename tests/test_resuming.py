@@ -18,11 +18,11 @@ from scripts import ROOT
 from test_models import SMALL, random_picture
 from test_scripts import FRAMES, history
 
-from unet_deblur_tf import resuming, training
 from unet_deblur_tf.errors import InputError, Stopped
-from unet_deblur_tf.files import remove_stale
-from unet_deblur_tf.models import unet
-from unet_deblur_tf.optimizers import ConvolutionMuon
+from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.training import callbacks, checkpoints, train
+from unet_deblur_tf.training.optimizers import ConvolutionMuon
+from unet_deblur_tf.utils.files import remove_stale
 
 SETTINGS = {
     "variant": "lite", "data": "pairs", "blur": "blur", "difficulty": "quick", "epochs": 2, "steps_per_epoch": 1,
@@ -104,16 +104,16 @@ def test_a_signal_stops_at_the_next_step_and_says_how_to_go_on(folder, number, s
     flags = ["--epochs", "1000", "--steps-per-epoch", "3", "--output", f"stopped{status}"]
     work = folder / f"stopped{status}/lite/.training"
     process = start(folder, *flags)
-    wait_for(lambda: resuming.completed_epochs(work) > 0, process)
+    wait_for(lambda: checkpoints.completed_epochs(work) > 0, process)
     with pytest.raises(InputError, match=r"Another run is training in .*: wait for it, or give another --output"):
-        resuming.alone(work.parent).__enter__()
+        checkpoints.run_lock(work.parent).__enter__()
     process.send_signal(number)
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == status, complaints
-    done = resuming.completed_epochs(work)
+    done = checkpoints.completed_epochs(work)
     last = complaints.strip().splitlines()[-1]
     assert last == f"train.py: {word}: The same command goes on after epoch {done} of 1000"
-    with resuming.alone(work.parent):
+    with checkpoints.run_lock(work.parent):
         pass
     assert "Traceback" not in complaints
     assert len(list(work.glob("epoch-*"))) == 1
@@ -140,7 +140,7 @@ def test_pictures_that_vanish_are_named(folder):
         "--output",
         "bereft",
     )
-    wait_for(lambda: resuming.completed_epochs(folder / "bereft/lite/.training") > 0, process)
+    wait_for(lambda: checkpoints.completed_epochs(folder / "bereft/lite/.training") > 0, process)
     shutil.rmtree(folder / "vanishing/train")
     _, complaints = process.communicate(timeout=120)
     assert process.returncode == 2, complaints
@@ -149,7 +149,7 @@ def test_pictures_that_vanish_are_named(folder):
     assert "vanishing/train/" in last
     # Put back, it goes on.
     shutil.copytree(folder / "pairs/train", folder / "vanishing/train")
-    assert resuming.completed_epochs(folder / "bereft/lite/.training") > 0
+    assert checkpoints.completed_epochs(folder / "bereft/lite/.training") > 0
 
 
 @pytest.fixture
@@ -200,22 +200,22 @@ def test_fresh_is_for_the_first_start(folder, tmp_path, monkeypatch, again):
     """What started again by itself goes on; to people it is said how."""
     settings = SETTINGS | {"data": str(folder / "pairs")}
 
-    class Halt(resuming.StopAtStep):
+    class Halt(callbacks.StopAtStep):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
                 self.received = signal.SIGTERM
 
-    monkeypatch.setattr(resuming, "StopAtStep", Halt)
+    monkeypatch.setattr(callbacks, "StopAtStep", Halt)
     with pytest.raises(Stopped) as stopped:
-        training.train(tmp_path, fresh=True, **settings)
+        train.train(tmp_path, fresh=True, **settings)
     assert stopped.value.advice == "The same command without --fresh goes on after epoch 1 of 2"
     if again:
         monkeypatch.setenv("UNET_DEBLUR_STARTS", "1")
     begun = []
-    monkeypatch.setattr(training, "compile_model", lambda *_: begun.append(resuming.completed_epochs(work)) or 1 / 0)
+    monkeypatch.setattr(train, "compile_model", lambda *_: begun.append(checkpoints.completed_epochs(work)) or 1 / 0)
     work = tmp_path / "lite/.training"
     with pytest.raises(ZeroDivisionError):
-        training.train(tmp_path, fresh=True, **settings)
+        train.train(tmp_path, fresh=True, **settings)
     assert begun == [1 if again else 0]
 
 
@@ -224,11 +224,9 @@ def test_nothing_is_taken_over_from_a_run_without_an_epoch(folder, tmp_path, mon
     work.mkdir(parents=True)
     (work / "settings.json").write_text(json.dumps(SETTINGS | {"crops_per_picture": 12}))
     begun = []
-    monkeypatch.setattr(
-        training, "compile_model", lambda _, settings: begun.append(settings.crops_per_picture) or 1 / 0
-    )
+    monkeypatch.setattr(train, "compile_model", lambda _, settings: begun.append(settings.crops_per_picture) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        training.train(tmp_path, **SETTINGS | {"data": str(folder / "pairs")})
+        train.train(tmp_path, **SETTINGS | {"data": str(folder / "pairs")})
     assert begun == [1]
 
 
@@ -252,13 +250,13 @@ def test_state_goes_round(tmp_path, name):
 
     model, again = compiled(), compiled()
     model.train_on_batch(image, 1 - image)
-    callback = resuming.SaveState(tmp_path)
+    callback = callbacks.SaveState(tmp_path)
     callback.set_model(model)
     for epoch in range(3):
         callback.on_epoch_end(epoch)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0003.npz"]
-    assert resuming.completed_epochs(tmp_path) == 3
-    resuming.restore(again, tmp_path, 3)
+    assert checkpoints.completed_epochs(tmp_path) == 3
+    checkpoints.restore(again, tmp_path, 3)
     for one in (model, again):
         one.train_on_batch(image, 1 - image)
     for ours, theirs in zip(model.weights + model.optimizer.variables, again.weights + again.optimizer.variables):
@@ -286,9 +284,9 @@ def test_a_plateau_is_remembered(interrupted):
 
     whole = rates(keras.callbacks.ReduceLROnPlateau(patience=2), model_at(1e-3), 0, len(losses))
     model = model_at(1e-3)
-    first = rates(resuming.ReduceOnPlateau(patience=2), model, 0, interrupted)
+    first = rates(callbacks.ReduceOnPlateau(patience=2), model, 0, interrupted)
     further = model_at(float(model.optimizer.learning_rate.numpy()))
-    second = rates(resuming.ReduceOnPlateau(first, patience=2), further, interrupted, len(losses))
+    second = rates(callbacks.ReduceOnPlateau(first, patience=2), further, interrupted, len(losses))
     assert [row["learning_rate"] for row in first + second] == pytest.approx([row["learning_rate"] for row in whole])
     assert whole[-1]["learning_rate"] < 3e-4
 
@@ -298,7 +296,7 @@ def test_the_best_network_is_kept_whatever_comes_after(tmp_path):
     path = tmp_path / "best.keras"
 
     def best_after(values, past=()):
-        callback = resuming.SaveBest(model, path, "val_psnr", past)
+        callback = callbacks.SaveBest(model, path, "val_psnr", past)
         changed = []
         for epoch, value in enumerate(values):
             path.unlink(missing_ok=True)
@@ -313,21 +311,21 @@ def test_the_best_network_is_kept_whatever_comes_after(tmp_path):
 
 def test_rows_of_an_epoch_cut_short_are_forgotten(tmp_path):
     path = tmp_path / "history.csv"
-    assert resuming.past_epochs(path, 0) == []
+    assert checkpoints.past_epochs(path, 0) == []
     path.write_text("epoch,loss\n0,0.5\n1,0.25\n2,0.125\n")
-    assert resuming.past_epochs(path, 2) == [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
+    assert checkpoints.past_epochs(path, 2) == [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
     assert path.read_text().splitlines() == ["epoch,loss", "0,0.5", "1,0.25"]
 
 
 def test_other_settings_are_named(tmp_path):
     work = tmp_path / "work"
-    assert resuming.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 0
+    assert checkpoints.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 0
     np.savez(work / "epoch-0002.npz")
-    assert resuming.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 2
+    assert checkpoints.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 2
     with pytest.raises(ValueError, match=r"seed 0 \(now 1\)\. Use the same ones"):
-        resuming.prepare(work, {"seed": 1, "crop": 64}, fresh=False)
+        checkpoints.prepare(work, {"seed": 1, "crop": 64}, fresh=False)
     assert json.loads((work / "settings.json").read_text())["seed"] == 0
-    assert resuming.prepare(work, {"seed": 1, "crop": 64}, fresh=True) == 0
+    assert checkpoints.prepare(work, {"seed": 1, "crop": 64}, fresh=True) == 0
     assert os.listdir(work) == ["settings.json"]
 
 

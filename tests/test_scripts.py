@@ -13,12 +13,11 @@ import pytest
 import tensorflow as tf
 from scripts import ROOT, run, run_here
 
-from unet_deblur_tf import training
-from unet_deblur_tf.data.pairs import read_picture
-from unet_deblur_tf.recipes import RECIPES
-from unet_deblur_tf.restoration import load_restorer
-from unet_deblur_tf.resuming import completed_epochs
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.configs import RECIPES, VARIANTS
+from unet_deblur_tf.data.pictures import read_picture
+from unet_deblur_tf.restoring.restorer import Restorer
+from unet_deblur_tf.training import publishing, train
+from unet_deblur_tf.training.checkpoints import completed_epochs
 
 FRAMES = [f"{split}/S{number}/{{}}/{number}.png" for split in ("train", "val", "test") for number in range(3)]
 SMALL_RUN = ["--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--crop", "32", "--schedule", "cosine"]
@@ -67,7 +66,7 @@ def test_training_leaves_everything_the_contract_names(trained):
     assert recorded["settings"]["seed"] == 0
     assert recorded["score"]["images"] == 3
     assert set(recorded["pooling"]["validation_psnr"]) == {"global", "local"}
-    assert recorded["pooling"]["exported"] == load_restorer(base / "model.keras").pooling
+    assert recorded["pooling"]["exported"] == Restorer(base / "model.keras").pooling
     assert "Cache: none (as asked for), 3 crops in a row per picture" in said
     assert recorded["versions"]["tensorflow"] == tf.__version__
     assert f"{recorded['score']['input']['psnr']:.2f}" in said
@@ -79,7 +78,7 @@ def test_the_exported_network_is_the_saved_one(trained):
     folder, _ = trained
     blurred = read_picture(folder / "pairs/test/S0/blur/0.png")
     base = folder / "saved_models/concat_se"
-    of_keras, of_saved_model = (load_restorer(base / name)(blurred) for name in ("model.keras", "1"))
+    of_keras, of_saved_model = (Restorer(base / name)(blurred) for name in ("model.keras", "1"))
     assert np.abs(of_keras.astype(int) - of_saved_model).max() <= 1
 
 
@@ -159,15 +158,15 @@ def test_starting_from_a_trained_network(trained):
 def test_the_seed_recipe_and_mixed_precision(trained):
     folder, _ = trained
     done = run(
-        "train.py", "--recipe", "seed", "--precision", "mixed_bfloat16", "--data", "pairs", "--epochs", "1",
-        "--steps-per-epoch", "1", "--crop", "32", "--output", "seed", cwd=folder,
+        "train.py", "--recipe", "original", "--precision", "mixed_bfloat16", "--data", "pairs", "--epochs", "1",
+        "--steps-per-epoch", "1", "--crop", "32", "--output", "original", cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    settings = json.loads((folder / "seed/unet/run.json").read_text())["settings"]
+    settings = json.loads((folder / "original/unet/run.json").read_text())["settings"]
     assert (settings["loss"], settings["norm"], settings["head"], settings["optimizer"], settings["schedule"]) == (
         "ssim", "batch", "sigmoid", "adam", "plateau",
     )  # fmt: skip
-    assert "learning_rate" in history(folder / "seed/unet")[0]
+    assert "learning_rate" in history(folder / "original/unet")[0]
 
 
 def one_line_error(done, *parts):
@@ -267,17 +266,18 @@ def test_training_on_two_devices(trained, tmp_path):
         "import tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "from unet_deblur_tf import distribution, recipes, training\n"
+        "from unet_deblur_tf.configs import RECIPES\n"
+        "from unet_deblur_tf.training import distribution, train\n"
         "distribution.strategy = lambda: tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
-        "settings = dict(recipes.RECIPES['default'], variant='unet', data='pairs', blur='blur', difficulty='quick',\n"
+        "settings = dict(RECIPES['default'], variant='unet', data='pairs', blur='blur', difficulty='quick',\n"
         "                epochs=2, steps_per_epoch=2, batch_size=4, crop=32, precision='float32', seed=0)\n"
-        f"folder, summary = training.train({str(tmp_path)!r}, **settings)\n"
+        f"folder, summary = train.train({str(tmp_path)!r}, **settings)\n"
         "assert summary['images'] == 3\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [row["epoch"] for row in history(tmp_path / "unet")] == ["0", "1"]
-    assert load_restorer(tmp_path / "unet/1")(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
+    assert Restorer(tmp_path / "unet/1")(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
 
 
 @pytest.mark.slow
@@ -289,13 +289,13 @@ def test_a_run_killed_while_exporting_goes_on_without_training_again(trained, tm
         epochs=1, steps_per_epoch=2, crop=32, precision="float32", seed=0,
     )  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr(training.serving, "publish", lambda *arguments, **keywords: sys.exit("killed"))
+        patch.setattr(publishing.saved_model, "publish", lambda *arguments, **keywords: sys.exit("killed"))
         with pytest.raises(SystemExit):
-            training.train(tmp_path, **settings)
+            train.train(tmp_path, **settings)
     base = tmp_path / "unet"
     assert not (base / "1").exists()
     best = (base / ".training/best.keras").read_bytes()
-    version, _ = training.train(tmp_path, **settings)
+    version, _ = train.train(tmp_path, **settings)
     assert version == base / "1"
     assert len(history(base)) == 1
     weights = keras.saving.load_model(base / "model.keras", compile=False).get_weights()

@@ -13,10 +13,12 @@ from PIL import Image
 from tensorflow.python.tools import saved_model_cli
 from test_models import SMALL, inverting, random_picture, randomise
 
-from unet_deblur_tf import levels
-from unet_deblur_tf.models import build, pool_within, unet
-from unet_deblur_tf.serving import export, next_version, publish, versions
-from unet_deblur_tf.variants import VARIANTS
+from unet_deblur_tf.acceleration import levels
+from unet_deblur_tf.configs import VARIANTS
+from unet_deblur_tf.exporting.saved_model import export, publish
+from unet_deblur_tf.models.loading import next_version, versions
+from unet_deblur_tf.models.transforms import with_local_pooling
+from unet_deblur_tf.models.unet import build, unet
 
 
 def _slow(name):
@@ -33,10 +35,10 @@ def exported(request, tmp_path_factory):
     variant, _, pooling = request.param.partition(", ")
     model = randomise(build(variant, widths=SMALL, name=variant))
     if pooling:
-        model = pool_within(model, 32)
+        model = with_local_pooling(model, 32)
     folder = tmp_path_factory.mktemp(variant) / "1"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(levels, "WORTHWHILE", 1)  # thin as they are, in the form of the wide ones
+        patch.setattr(levels, "MIN_UPSAMPLED_CHANNELS", 1)  # thin as they are, in the form of the wide ones
         export(model, folder)
     return model, folder
 

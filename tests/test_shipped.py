@@ -9,16 +9,17 @@ import pytest
 import robustness
 from test_models import random_picture
 
-from unet_deblur_tf import shipped
-from unet_deblur_tf.data.pairs import read_picture
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.sources import load_pairs
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.evaluation import score, summarise
-from unet_deblur_tf.models import build
-from unet_deblur_tf.restoration import find_model, load_network, load_restorer
-from unet_deblur_tf.training import take_weights
+from unet_deblur_tf.evaluation.report import summarise
+from unet_deblur_tf.evaluation.scoring import score
+from unet_deblur_tf.models import pretrained
+from unet_deblur_tf.models.loading import find_model, initialize_from, load_network
+from unet_deblur_tf.models.unet import build
+from unet_deblur_tf.restoring.restorer import Restorer
 
-NETWORKS = shipped.manifest()["networks"]
+NETWORKS = pretrained.manifest()["networks"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -38,32 +39,32 @@ def test_each_is_what_the_manifest_says(name):
 
 
 def test_together_they_are_small():
-    assert sum(path.stat().st_size for path in shipped.FOLDER.iterdir()) < 40e6
+    assert sum(path.stat().st_size for path in pretrained.FOLDER.iterdir()) < 40e6
 
 
 def test_the_default_is_taken_where_there_is_no_other(tmp_path):
-    assert find_model(None, tmp_path) == shipped.find() == find_model(shipped.manifest()["default"])
+    assert find_model(None, tmp_path) == pretrained.find() == find_model(pretrained.manifest()["default"])
 
 
 def test_a_damaged_file_is_refused(tmp_path):
-    shutil.copytree(shipped.FOLDER, tmp_path / "weights")
-    path = shipped.find("lite", tmp_path / "weights")
-    shipped.check(path, tmp_path / "weights")
+    shutil.copytree(pretrained.FOLDER, tmp_path / "weights")
+    path = pretrained.find("lite", tmp_path / "weights")
+    pretrained.check(path, tmp_path / "weights")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"lite.keras is damaged: its SHA-256 is"):
-        shipped.check(path, tmp_path / "weights")
+        pretrained.check(path, tmp_path / "weights")
     path.unlink()
     with pytest.raises(InputError, match=r"lite.keras is missing"):
-        shipped.check(path, tmp_path / "weights")
+        pretrained.check(path, tmp_path / "weights")
 
 
 def test_what_is_shipped_is_checked_when_it_is_loaded(tmp_path, monkeypatch):
-    shutil.copytree(shipped.FOLDER, tmp_path / "weights")
-    path = shipped.find("lite", tmp_path / "weights")
+    shutil.copytree(pretrained.FOLDER, tmp_path / "weights")
+    path = pretrained.find("lite", tmp_path / "weights")
     path.write_bytes(path.read_bytes()[:-1])
-    monkeypatch.setattr(shipped.check, "__defaults__", (tmp_path / "weights",))
+    monkeypatch.setattr(pretrained.check, "__defaults__", (tmp_path / "weights",))
     with pytest.raises(InputError, match=r"lite.keras is damaged"):
         load_network(path)
 
@@ -71,14 +72,14 @@ def test_what_is_shipped_is_checked_when_it_is_loaded(tmp_path, monkeypatch):
 def test_a_foreign_manifest_is_of_no_concern(tmp_path):
     """Web apps and others have a `manifest.json`, too."""
     (tmp_path / "manifest.json").write_text('{"name": "app"}')
-    shutil.copy(shipped.find("lite"), tmp_path)
+    shutil.copy(pretrained.find("lite"), tmp_path)
     load_network(tmp_path / "lite.keras")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_sharp_scenes_stay_as_they_are(name, picture):
     """Do no harm."""
-    restored = load_restorer(find_model(name))(picture).astype(float)
+    restored = Restorer(name)(picture).astype(float)
     assert 10 * np.log10(255**2 / np.mean((restored - picture) ** 2)) > 38
 
 
@@ -88,7 +89,7 @@ GAINS = {"lite": (1.9, 1.8), "unet": (2.5, 2.5)}
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_real_pictures_that_it_never_saw_get_better(name, real_data):
-    restore = load_restorer(find_model(name))
+    restore = Restorer(name)
     for folder, gain in zip(("reds_320x180", "gopro"), GAINS[name]):
         pairs = load_pairs(str(real_data / folder), "test")
         found = summarise(score(restore, pairs[:: len(pairs) // 5], progress=False))
@@ -98,7 +99,7 @@ def test_real_pictures_that_it_never_saw_get_better(name, real_data):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_noise_does_not_stop_them(name, real_data):
-    restore = load_restorer(find_model(name))
+    restore = Restorer(name)
     pairs = load_pairs(str(real_data / "gopro"), "test")[::2]
     gains = [
         robustness.gain(restore, robustness.noisy(read_picture(pair.blur), 5), read_picture(pair.sharp))
@@ -118,4 +119,4 @@ def test_any_size():
 def test_training_does_not_begin_with_a_network_of_another_style(style):
     network = build("lite", **{"norm": "none", "activation": "leaky_relu", **style})
     with pytest.raises(InputError, match="--variant, --norm, --head and --activation must be those"):
-        take_weights(network, "lite")
+        initialize_from(network, "lite")

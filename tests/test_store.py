@@ -5,11 +5,13 @@ import threading
 import numpy as np
 import pytest
 
+from unet_deblur_tf.configs import CACHES
 from unet_deblur_tf.data import store
-from unet_deblur_tf.data.pairs import find_pairs, read_picture
-from unet_deblur_tf.data.store import CACHES, InMemory, OnDisk, PictureStore, Recent, choose_cache, open_store
+from unet_deblur_tf.data.pairs import find_pairs
+from unet_deblur_tf.data.pictures import read_picture
+from unet_deblur_tf.data.store import InMemory, LRUStore, OnDisk, PictureStore, choose_cache, open_store
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.memory import free_disk, free_memory
+from unet_deblur_tf.utils.hardware import free_disk, free_memory
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_memory_decodes_once(pairs, decodings):
 
 
 def test_only_recent_pictures_are_kept(pairs, decodings):
-    kept = Recent(pairs, keep=4)
+    kept = LRUStore(pairs, keep=4)
     for number in (0, 1, 2, 3, 0, 4, 0, 1):
         kept.load(number)
     # Number 4 took the place of number 1, the one not used for longest.
@@ -62,7 +64,7 @@ def test_only_recent_pictures_are_kept(pairs, decodings):
 
 
 def test_threads_that_want_one_picture_decode_it_once(pairs, decodings):
-    kept = Recent(pairs)
+    kept = LRUStore(pairs)
     threads = [threading.Thread(target=kept.load, args=(5,)) for _ in range(8)]
     for thread in threads:
         thread.start()

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data import generated
-from unet_deblur_tf.data.pairs import read_picture
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.scenes import scene, texture
-from unet_deblur_tf.data.synthesis import DIFFICULTIES, blurred_pair, canvas_size, trajectory
+from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size, trajectory
 
 QUICK = DIFFICULTIES["quick"]
 # Pure translation of a known scene: nothing but the camera's path is left.

@@ -9,14 +9,14 @@ import pytest
 import tensorflow as tf
 from test_models import SMALL, random_picture
 
-from unet_deblur_tf import training
-from unet_deblur_tf.data.pairs import find_pairs
-from unet_deblur_tf.models import unet
-from unet_deblur_tf.recipes import RECIPES
+from unet_deblur_tf.configs import RECIPES
+from unet_deblur_tf.data.pairs import find_pairs, measure_pairs
+from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.training import compiling, train
 
 
 @pytest.mark.parametrize(
-    ("recipe", "precision"), [("default", "float32"), ("default", "mixed_float16"), ("seed", "float32")]
+    ("recipe", "precision"), [("default", "float32"), ("default", "mixed_float16"), ("original", "float32")]
 )
 def test_the_step_is_traced_once(recipe, precision, monkeypatch):
     traces = []
@@ -25,11 +25,11 @@ def test_the_step_is_traced_once(recipe, precision, monkeypatch):
         traces.append(tf.inside_function())
         return keras.ops.mean(keras.ops.abs(true - pred), (1, 2, 3))
 
-    monkeypatch.setattr(training, "mixture", lambda parts: loss)
+    monkeypatch.setattr(compiling, "weighted_loss", lambda parts: loss)
     keras.config.set_dtype_policy(precision)
     model = unet(widths=SMALL)
     settings = argparse.Namespace(epochs=2, steps_per_epoch=2, **RECIPES[recipe])
-    training.compile_model(model, settings)
+    compiling.compile_model(model, settings)
     image = random_picture(32, 32, batch=2)
     batches = tf.data.Dataset.from_tensors((image, 1 - image)).repeat()
     found = model.fit(batches, epochs=2, steps_per_epoch=2, shuffle=False, verbose=0).history
@@ -42,7 +42,8 @@ def test_the_step_is_traced_once(recipe, precision, monkeypatch):
 def test_windows_fit_into_every_picture(make_pairs, save_picture, smaller, crop):
     root = make_pairs("{}/1.png", "{}/2.png", content=np.zeros((256, 300, 3), np.uint8))
     if smaller:
-        save_picture(root / "sharp/2.png", smaller)
-    fields = dict.fromkeys(field.name for field in dataclasses.fields(training.Settings))
-    settings = training.Settings(**fields | {"batch_size": 4})
-    assert training.resolve(settings, find_pairs(root)[""], "memory").crop == crop
+        for kind in ("blur", "sharp"):
+            save_picture(root / kind / "2.png", smaller)
+    fields = dict.fromkeys(field.name for field in dataclasses.fields(train.Settings))
+    settings = train.Settings(**fields | {"batch_size": 4})
+    assert train.fill_defaults(settings, measure_pairs(find_pairs(root)[""]), "memory").crop == crop

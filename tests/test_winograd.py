@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_deblur_tf import winograd
+from unet_deblur_tf.acceleration import winograd
 
 
 @pytest.mark.parametrize("kernel", np.eye(3).tolist() + [[0.5, -2.0, 3.0]])

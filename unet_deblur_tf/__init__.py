@@ -1,0 +1,47 @@
+"""Image deblurring with U-Nets in Keras 3 and TensorFlow.
+
+    import unet_deblur_tf
+
+    unet_deblur_tf.deblur("photo.jpg")                      # to restored/photo.jpg
+    restore = unet_deblur_tf.Restorer("unet")               # uint8 (height, width, 3) to the same
+    network = unet_deblur_tf.load("unet")                   # a trained keras.Model
+    network = unet_deblur_tf.build("concat_se")             # a fresh one
+    summary = unet_deblur_tf.evaluate("unet", "pairs/")     # PSNR and SSIM
+
+Importing the package takes no time: each name loads what it needs when it is first used.
+"""
+
+import importlib
+import sys
+
+_HOMES = {
+    "VARIANTS": "configs",
+    "Restorer": "restoring.restorer",
+    "build": "models.unet",
+    "deblur": "restoring.deblur",
+    "evaluate": "evaluation.evaluate",
+    "load": "models.loading",
+}
+__all__ = ["VARIANTS", "Restorer", "__version__", "build", "deblur", "evaluate", "load"]
+
+
+def __getattr__(name):
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version("unet_deblur_tf")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(f"unet_deblur_tf.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
+# Whoever has Keras already means to load a network, perhaps by `keras.saving.load_model`: it knows our layers then.
+if "keras" in sys.modules:
+    importlib.import_module("unet_deblur_tf.models")

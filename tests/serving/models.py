@@ -16,9 +16,9 @@ def write(folder):
     """`small`, versions 1 and 2, of different weights, with squeeze-and-excitation; `plain`, version 1."""
     from test_models import SMALL, randomise
 
-    from unet_deblur_tf.models import build
-    from unet_deblur_tf.server_configs import write_configs
-    from unet_deblur_tf.serving import publish
+    from unet_deblur_tf.exporting.saved_model import publish
+    from unet_deblur_tf.exporting.server_files import write_configs
+    from unet_deblur_tf.models.unet import build
 
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ import pytest
 import scripts
 from PIL import Image
 
-from unet_deblur_tf import layers  # noqa: F401 - registers them for loading
+from unet_deblur_tf.models import layers  # noqa: F401 - registers them for loading
 
 CLIENT = scripts.ROOT / "examples/serving_client.py"
 PROTOCOLS = ("rest", "grpc")

@@ -94,12 +94,13 @@ def small_models(folder):
     import keras
     from test_models import SMALL, randomise
 
-    from unet_deblur_tf.models import build, pool_within, unet
-    from unet_deblur_tf.serving import publish
-    from unet_deblur_tf.variants import VARIANTS
+    from unet_deblur_tf.configs import VARIANTS
+    from unet_deblur_tf.exporting.saved_model import publish
+    from unet_deblur_tf.models.transforms import with_local_pooling
+    from unet_deblur_tf.models.unet import build, unet
 
     networks = {name: randomise(build(name, widths=SMALL)) for name in VARIANTS}
-    networks["local"] = pool_within(networks["concat_reduce_se"], 32)
+    networks["local"] = with_local_pooling(networks["concat_reduce_se"], 32)
     keras.config.set_dtype_policy("mixed_bfloat16")
     networks["bfloat16"] = randomise(unet(norm="layer", activation="leaky_relu", widths=SMALL))
     keras.config.set_dtype_policy("float32")

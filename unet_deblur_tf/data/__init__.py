@@ -1,0 +1,1 @@
+"""Where pairs of pictures come from, and how they become batches."""

@@ -16,22 +16,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import platformdirs
 from PIL import Image
 from tqdm import tqdm
 
-from unet_deblur_tf.data.pairs import read_picture
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
-from unet_deblur_tf.files import make_folder, remove_stale
+from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale
 
 VERSION = 2  # raised when the same settings come to give other pictures
+
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}
-
-
-def default_cache():
-    """The user's cache folder for this package."""
-    return Path(platformdirs.user_cache_dir("unet_deblur_tf"))
 
 
 def make_split(split, difficulty, photos=(), seed=0, cache_dir=None):

@@ -6,20 +6,14 @@ do, GoPro's official layout ({train,test}/SEQUENCE/{blur,sharp}/FRAME.png) and a
 """
 
 import collections
-import contextlib
 import hashlib
-import io
-import os
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
-
+from unet_deblur_tf.data.pictures import find_pictures, picture_size
 from unet_deblur_tf.errors import InputError
 
 SPLITS = ("train", "val", "test")
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 HELD_OUT = 0.1  # share of the pairs held out for a split that the folder does not name
 
 
@@ -30,52 +24,14 @@ class Pair(NamedTuple):
         sequence: str, the folder they come from, "" for a plain {blur,sharp}/.
         name: str, the file's name without its ending.
         blur, sharp: `Path` or `StoredPicture`.
+        size: (width, height) of both, None before `measure_pairs`.
     """
 
     sequence: str
     name: str
     blur: Path
     sharp: Path
-
-
-class StoredPicture(NamedTuple):
-    """A picture file inside a larger file; `read_picture` and `picture_size` take it for a path.
-
-    Attributes:
-        label: str, what to call it in messages.
-        path: str, the larger file.
-        start, length: its bytes.
-        size: (width, height).
-    """
-
-    label: str
-    path: str
-    start: int
-    length: int
-    size: tuple
-
-    def __str__(self):
-        return self.label
-
-    def open(self, mode="rb"):
-        with open(self.path, mode) as file:
-            file.seek(self.start)
-            return io.BytesIO(file.read(self.length))
-
-
-def is_picture(path):
-    """Whether a file's name is that of a picture; hidden files are none."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
-
-
-def find_pictures(folder, recursive=False):
-    """The picture files of a folder, sorted by path; hidden files are passed over, linked folders are followed."""
-    found = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        found += [Path(parent, name) for name in files]
-        if not recursive:
-            folders.clear()
-    return sorted(filter(is_picture, found))
+    size: tuple | None = None
 
 
 def find_pairs(root, blur="blur"):
@@ -183,62 +139,45 @@ def by_sequence(pairs):
     return lambda pair: f"{pair.sequence}/{pair.name}"
 
 
-def check_pairs(pairs, smallest=1, reason=""):
-    """Reads every picture's header and checks the sizes.
+def measure_pairs(pairs):
+    """The same pairs with their sizes, from the headers of their files.
 
     Args:
         pairs: list of `Pair`.
+
+    Returns:
+        A list of `Pair`.
+
+    Raises:
+        InputError: naming the file, if one cannot be read or the twins differ in size.
+    """
+    return [pair if pair.size else pair._replace(size=_common_size(pair)) for pair in pairs]
+
+
+def _common_size(pair):
+    size, twin = picture_size(pair.blur), picture_size(pair.sharp)
+    if size != twin:
+        raise InputError(f"{pair.blur} is {_by(size)} but its twin {pair.sharp} is {_by(twin)}")
+    return size
+
+
+def require_size(pairs, smallest, reason):
+    """Makes sure that no picture is too small.
+
+    Args:
+        pairs: list of `Pair`, measured.
         smallest: least height and width in pixels.
         reason: who needs that, for the message.
 
     Raises:
-        InputError: naming the file, if one cannot be read, the twins differ in size,
-            or a picture is too small.
+        InputError: naming the file.
     """
     for pair in pairs:
-        size = picture_size(pair.blur)
-        twin = picture_size(pair.sharp)
-        if size != twin:
-            raise InputError(f"{pair.blur} is {_by(size)} but its twin {pair.sharp} is {_by(twin)}")
-        if min(size) < smallest:
-            raise InputError(f"{pair.blur} is {_by(size)}: at least {smallest}x{smallest} is needed {reason}".rstrip())
+        if min(pair.size) < smallest:
+            raise InputError(f"{pair.blur} is {_by(pair.size)}: at least {smallest}x{smallest} is needed {reason}")
 
 
-def read_picture(path):
-    """Reads a picture file: uint8 `(height, width, 3)` RGB; grey and palette pictures are converted, alpha is dropped.
-
-    Raises:
-        InputError: naming the file, if it is missing, damaged or no picture.
-    """
-    with _open(path) as picture:
-        if picture.mode.startswith(("I", "F")):
-            # Pillow would clip these to 255 without a word.
-            raise ValueError(f"it has more than 8 bits per channel (mode {picture.mode})")
-        return np.asarray(picture.convert("RGB"))
-
-
-def picture_size(path):
-    """(width, height) of a picture file, from its header alone.
-
-    Raises:
-        InputError: naming the file, if it is missing or no picture.
-    """
-    if isinstance(path, StoredPicture):
-        return path.size
-    with _open(path) as picture:
-        return picture.size
-
-
-@contextlib.contextmanager
-def _open(path):
-    try:
-        with path.open("rb") as file, Image.open(file) as picture:
-            yield picture
-    except Exception as error:  # a damaged file can fail in any way
-        raise InputError(f"{path} cannot be read as a picture: {error}") from error
-
-
-def spread(items, limit):
+def evenly_spaced(items, limit):
     """At most `limit` of the items, evenly spaced; all of them if `limit` is None."""
     if limit is None or len(items) <= limit:
         return items

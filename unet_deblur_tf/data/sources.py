@@ -1,11 +1,14 @@
-"""What `--data` means: one function from a word or a folder to lists of pairs."""
+"""What `--data` means: one function from a word or a folder to a source of pairs, by split."""
 
+import dataclasses
+import functools
 from pathlib import Path
 
+from unet_deblur_tf.configs import DIFFICULTIES, Difficulty
 from unet_deblur_tf.data import generated
 from unet_deblur_tf.data.gopro.source import VALIDATION_SEQUENCES
-from unet_deblur_tf.data.pairs import SPLITS, by_sequence, choose_split, find_pairs, find_pictures
-from unet_deblur_tf.data.synthesis import DIFFICULTIES
+from unet_deblur_tf.data.pairs import SPLITS, by_sequence, choose_split, find_pairs
+from unet_deblur_tf.data.pictures import find_pictures
 from unet_deblur_tf.errors import InputError
 
 ACCEPTED = (
@@ -14,72 +17,136 @@ ACCEPTED = (
 )
 
 
-def load_pairs(data, split, blur="blur", difficulty="quick", cache_dir=None, data_dir=None):
-    """The pairs of one split.
+def open_source(data, blur="blur", difficulty="quick", cache_dir=None, data_dir=None):
+    """Finds out what data there is; looks through a folder once.
 
     Args:
         data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS; a
-            folder of pairs; or a folder of sharp photos, blurred by the same synthesis, those
-            to train on at least once each.
-        split: "train", "val", "test", or "all" for pairs as a whole. A split that is
-            not there by name is held out of the training pairs: GoPro's
-            `VALIDATION_SEQUENCES` where they are, others by name (`pairs.hold_out`);
-            photos likewise, so that no photo is in two splits.
+            folder of pairs; or a folder of sharp photos, blurred by the same synthesis.
         blur: name of the blurred folder of each sequence.
         difficulty: key of `DIFFICULTIES`, for synthesised pairs.
         cache_dir: where synthesised pairs are kept, the user's cache folder by default.
         data_dir: for "gopro", the folder of TFDS.
 
     Returns:
-        A list of `Pair`, never empty.
+        A `RealPairs` or a `SynthesisedPairs`.
 
     Raises:
         InputError: if there is nothing usable, naming what was received.
     """
     if data == "synthetic":
-        return _synthesise(split, difficulty, [], cache_dir)
+        return SynthesisedPairs("scenes made in code", DIFFICULTIES[difficulty], cache_dir)
     if data == "gopro":
         # Only here: importing TFDS takes its time.
         from unet_deblur_tf.data.gopro.prepared import load_gopro
 
-        return _choose_pairs(load_gopro(blur, data_dir, cache_dir), split, data)
+        return RealPairs(data, load_gopro(blur, data_dir, cache_dir))
     root = Path(data)
     if not root.is_dir():
-        raise InputError(f"No such folder: {data!r}. --data takes {ACCEPTED}")
+        raise InputError(f"No such folder: {str(data)!r}. --data takes {ACCEPTED}")
     if paired := find_pairs(root, blur):
-        return _choose_pairs(paired, split, root)
-    return _synthesise(split, difficulty, _find_photos(root, split), cache_dir)
+        return RealPairs(root, paired)
+    return SynthesisedPairs(root, DIFFICULTIES[difficulty], cache_dir, find_photos(root))
 
 
-def is_synthesised(data, blur="blur"):
-    """Whether `load_pairs` blurs scenes or photos itself, so that `difficulty` counts."""
-    return data == "synthetic" or (data != "gopro" and not find_pairs(Path(data), blur))
+def load_pairs(data, split, *options, **keywords):
+    """`open_source(data, ...).pairs(split)`."""
+    return open_source(data, *options, **keywords).pairs(split)
 
 
-def _choose_pairs(splits, split, root):
-    train, named = splits.get("train", []), [pair for pair in splits.get("train", []) if _is_validation(pair)]
-    if "val" not in splits and 0 < len(named) < len(train):
-        splits = {**splits, "train": [pair for pair in train if not _is_validation(pair)], "val": named}
-    return choose_split(splits, split, by_sequence, root)
+@dataclasses.dataclass(frozen=True)
+class RealPairs:
+    """Pairs that are there as pictures.
+
+    Attributes:
+        root: the folder or the set's name, for messages.
+        splits: dict from "train", "val", "test" or "" (no split named) to a list of `Pair`.
+    """
+
+    root: str | Path
+    splits: dict
+    synthesised = False
+
+    def pairs(self, split):
+        """The pairs of one split.
+
+        Args:
+            split: "train", "val", "test" or "all". A split that is not there by name is held out of the training
+                pairs: GoPro's `VALIDATION_SEQUENCES` where they are, others by name (`pairs.hold_out`).
+
+        Returns:
+            A list of `Pair`, never empty.
+
+        Raises:
+            InputError: if the split is empty.
+        """
+        return choose_split(self._with_validation, split, by_sequence, self.root)
+
+    @functools.cached_property
+    def _with_validation(self):
+        train = self.splits.get("train", [])
+        named = [pair for pair in train if pair.sequence in VALIDATION_SEQUENCES]
+        if "val" in self.splits or not 0 < len(named) < len(train):
+            return self.splits
+        rest = [pair for pair in train if pair.sequence not in VALIDATION_SEQUENCES]
+        return {**self.splits, "train": rest, "val": named}
 
 
-def _is_validation(pair):
-    return pair.sequence in VALIDATION_SEQUENCES
+@dataclasses.dataclass(frozen=True)
+class SynthesisedPairs:
+    """Scenes made in code, or sharp photos, that are blurred here.
+
+    Attributes:
+        root: the folder or "scenes made in code", for messages.
+        difficulty: a `Difficulty`.
+        cache_dir: where the pairs are kept, the user's cache folder by default.
+        photos: dict from split to a list of `Path`, as `find_photos` finds them; None for scenes.
+    """
+
+    root: str | Path
+    difficulty: Difficulty
+    cache_dir: str | Path | None = None
+    photos: dict | None = None
+    synthesised = True
+
+    def pairs(self, split):
+        """The pairs of one split; each photo is in one split only, those to train on are used at least once.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Returns:
+            A list of `Pair`, never empty.
+
+        Raises:
+            InputError: for "all", or if there are no photos for the split.
+        """
+        if split == "all":
+            raise InputError("--split all is for folders of pairs; synthesised ones have train, val and test")
+        photos = []
+        if self.photos is not None:
+            photos = choose_split(self.photos, split, lambda _: self._name, self.root)
+        settings = self.difficulty
+        settings = settings.with_training_pairs(max(settings.scenes["train"], len(photos)))
+        folder = generated.make_split(split, settings, photos, cache_dir=self.cache_dir)
+        return find_pairs(folder)[""]
+
+    def _name(self, path):
+        return path.relative_to(self.root).as_posix()
 
 
-def _find_photos(root, split):
+def find_photos(root):
+    """The photos of a folder by split: those of its folders `train/`, `val/`, `test/`, or else all under "".
+
+    Args:
+        root: `Path`.
+
+    Raises:
+        InputError: if there are none.
+    """
     by_split = {name: find_pictures(root / name, recursive=True) for name in SPLITS if (root / name).is_dir()}
     by_split = {name: found for name, found in by_split.items() if found}
     by_split = by_split or {"": find_pictures(root, recursive=True)}
     if not any(by_split.values()):
         raise InputError(f"No pictures in {str(root)!r}. --data takes {ACCEPTED}")
-    return choose_split(by_split, split, lambda _: lambda path: path.relative_to(root).as_posix(), root)
-
-
-def _synthesise(split, difficulty, photos, cache_dir):
-    if split == "all":
-        raise InputError("--split all is for folders of pairs; synthesised ones have train, val and test")
-    settings = DIFFICULTIES[difficulty]
-    settings = settings.with_training_pairs(max(settings.scenes["train"], len(photos)))
-    folder = generated.make_split(split, settings, photos, cache_dir=cache_dir)
-    return find_pairs(folder)[""]
+    return by_split

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unet_deblur_tf.data.pairs import picture_size, read_picture, spread
+from unet_deblur_tf.data.pairs import measure_pairs
+from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.files import make_folder, remove_stale, write_by_rename
-from unet_deblur_tf.memory import free_disk, free_memory
+from unet_deblur_tf.utils.files import make_folder, remove_stale, write_by_rename
+from unet_deblur_tf.utils.hardware import free_disk, free_memory
 
-CACHES = ("memory", "disk", "none")
 SHARE = 0.4  # of the free memory, or disk, that decoded pictures may take without being asked
 POOL = 64  # pictures in use at a time where none are kept
 READS_PER_RELEASE = 64  # of the disk cache; see OnDisk
@@ -60,7 +60,7 @@ class PictureStore:
         return np.stack([blurred, sharp])
 
 
-class Recent(PictureStore):
+class LRUStore(PictureStore):
     """Keeps the pairs used last. Threads that want the same pair wait for one decoding of it."""
 
     def __init__(self, pairs, keep=POOL + POOL // 2):
@@ -85,7 +85,7 @@ class Recent(PictureStore):
         return future.result()
 
 
-class InMemory(Recent):
+class InMemory(LRUStore):
     """Keeps every pair from its first use on."""
 
     def __init__(self, pairs):
@@ -108,8 +108,7 @@ class OnDisk(PictureStore):
 
     def __init__(self, pairs, folder):
         super().__init__(pairs)
-        sizes = [picture_size(pair.sharp) for pair in pairs]
-        self._shapes = [(2, height, width, 3) for width, height in sizes]
+        self._shapes = [(2, height, width, 3) for width, height in (pair.size for pair in measure_pairs(pairs))]
         self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self._shapes)])
         self.path = disk_file(pairs, folder)
         if not self.path.exists() or self.path.stat().st_size != self._starts[-1]:
@@ -168,9 +167,8 @@ def fingerprint(pairs):
 
 
 def bytes_decoded(pairs):
-    """How many bytes the decoded pairs take, from the sizes of twenty of them."""
-    sample = [width * height for width, height in (picture_size(pair.sharp) for pair in spread(pairs, 20))]
-    return int(2 * 3 * np.mean(sample) * len(pairs))
+    """How many bytes the decoded pairs take."""
+    return sum(2 * 3 * width * height for width, height in (pair.size for pair in measure_pairs(pairs)))
 
 
 def choose_cache(pairs, folder):
@@ -205,7 +203,7 @@ def open_store(pairs, cache, folder, pool=POOL):
     """
     if cache == "disk":
         return OnDisk(pairs, folder)
-    return InMemory(pairs) if cache == "memory" else Recent(pairs, pool + pool // 2)
+    return InMemory(pairs) if cache == "memory" else LRUStore(pairs, pool + pool // 2)
 
 
 def _size(count):

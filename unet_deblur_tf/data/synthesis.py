@@ -8,69 +8,10 @@ encoded, like GoPro's `blur` folder), clipped, with sensor noise on the blurred 
     blurred, sharp = blurred_pair(rng, scene(rng, ...), scene(rng, ...), DIFFICULTIES["quick"])
 """
 
-import dataclasses
-
 import cv2
 import numpy as np
 
 from unet_deblur_tf.data.scenes import blob_mask
-
-
-@dataclasses.dataclass(frozen=True)
-class Difficulty:
-    """How large the pictures are and how hard they are blurred.
-
-    Attributes:
-        width, height: of the pictures, in pixels.
-        blur: shortest and longest path of the camera during the exposure, in pixels;
-            drawn log-uniformly.
-        rotation: standard deviation of the camera's turn during the exposure, in degrees.
-        objects: largest number of objects that move on their own.
-        gamma: of the encoding; the average is taken in linear light. 1 averages the
-            encoded pictures, as GoPro's `blur` folder does (its blurred pictures keep
-            the mean level of the sharp ones to 0.2 of 255, those of `blur_gamma` are
-            1.8 brighter).
-        noise: largest standard deviation of the sensor noise at mid-grey, in levels of 255.
-        unblurred: share of the training pairs without motion, so that the network
-            learns to leave sharp pictures alone. None in validation and test pairs.
-        scenes: number of pairs of the splits (train, val, test).
-        forward: standard deviation of the camera's way forward during the exposure, as
-            a part of the distance of what it sees.
-    """
-
-    width: int
-    height: int
-    blur: tuple[float, float]
-    rotation: float
-    objects: int
-    gamma: float
-    noise: float
-    unblurred: float
-    scenes: dict[str, int]
-    forward: float = 0.0
-
-    def with_training_pairs(self, count):
-        """The same with another number of pairs to train on."""
-        return dataclasses.replace(self, scenes={**self.scenes, "train": count})
-
-
-DIFFICULTIES = {
-    # Small pictures, blur of a few pixels: minutes on a CPU show a gain.
-    "quick": Difficulty(
-        width=160, height=160, blur=(2, 6), rotation=0.3, objects=2, gamma=2.2, noise=1.0, unblurred=0.1,
-        scenes={"train": 480, "val": 24, "test": 48},
-    ),
-    # Small and large blur side by side: large blur alone teaches a fresh network nothing for a long while.
-    "mixed": Difficulty(
-        width=384, height=384, blur=(2, 24), rotation=0.4, objects=2, gamma=1.0, noise=1.0, unblurred=0.1,
-        scenes={"train": 600, "val": 24, "test": 48},
-    ),
-    # The size and the blur of GoPro's test set.
-    "gopro": Difficulty(
-        width=1280, height=720, blur=(10, 50), rotation=0.3, objects=2, gamma=1.0, noise=1.0, unblurred=0.1,
-        scenes={"train": 200, "val": 12, "test": 24},
-    ),
-}  # fmt: skip
 
 
 def margin(difficulty):

@@ -12,7 +12,7 @@ import sys
 import types
 from pathlib import Path
 
-from unet_deblur_tf import cli
+from unet_deblur_tf.utils import scripts
 
 NOT_NEEDED = ("apache_beam", "mlcroissant")
 
@@ -25,7 +25,7 @@ class StandIn(types.ModuleType):
 
 
 def main(arguments):
-    cli.quiet_tensorflow()
+    scripts.quiet_tensorflow()
     for name in NOT_NEEDED:
         if importlib.util.find_spec(name) is None:
             sys.modules[name] = StandIn(name)
@@ -36,4 +36,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, sys.argv[1:])
+    scripts.run(main, sys.argv[1:])

@@ -13,12 +13,12 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tqdm import tqdm
 
-from unet_deblur_tf.data.generated import default_cache
 from unet_deblur_tf.data.gopro.gopro_dataset_builder import Builder
 from unet_deblur_tf.data.gopro.source import find_source, what_is_missing, where_to_get_it
-from unet_deblur_tf.data.pairs import Pair, StoredPicture
+from unet_deblur_tf.data.pairs import Pair
+from unet_deblur_tf.data.pictures import StoredPicture
 from unet_deblur_tf.errors import InputError, first_line
-from unet_deblur_tf.files import make_folder, write_by_rename
+from unet_deblur_tf.utils.files import default_cache, make_folder, write_by_rename
 
 RECORD_HEAD, RECORD_TAIL = 12, 4  # bytes of length and checksums around a record of a TFRecord file
 

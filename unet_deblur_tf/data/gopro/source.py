@@ -7,7 +7,8 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from unet_deblur_tf.data.pairs import find_pictures, is_picture, match_pairs
+from unet_deblur_tf.data.pairs import match_pairs
+from unet_deblur_tf.data.pictures import find_pictures, is_picture
 from unet_deblur_tf.errors import InputError
 
 NAME = "GOPRO_Large"

@@ -1,0 +1,52 @@
+"""Restores blurry photos and videos.
+
+{program} photo.jpg                            to restored/photo.jpg
+{program} holiday/ --recursive --compare       a folder, with before and after side by side
+{program} "*.png" --model saved_models/unet --output sharp/
+
+The results keep format, size, alpha, 16 bit, EXIF data and colour profile. A photo that
+does not fit in memory is restored in tiles that leave no seams.
+"""
+
+import argparse
+import sys
+
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.utils.scripts import quiet_tensorflow
+
+
+def quality(text):
+    """An int from 1 to 100, for `argparse`."""
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"must be 1 to 100, not {text}")
+    return value
+
+
+def add_arguments(parser):
+    """Adds the flags of the command."""
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
+    flags.add_model_argument(parser, default="the one that comes with the package")
+    parser.add_argument("--output", default="restored", metavar="DIR", help="default: %(default)s/")
+    parser.add_argument("--recursive", action="store_true", help="folders with all that is below them")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--compare", action="store_true", help="also write NAME_compare.png, both side by side")
+    parser.add_argument("--quality", type=quality, default=95, help="of JPEG, WebP and HEIC (default: %(default)s)")
+    parser.add_argument("--allow-large", action="store_true", help="take pictures of more than 89 million pixels")
+    flags.add_restoring_arguments(parser)
+
+
+def main(arguments):
+    """Runs the command with parsed flags."""
+    quiet_tensorflow()
+    from unet_deblur_tf.restoring.deblur import deblur
+
+    outcome = deblur(**flags.restoring_options(arguments))
+    for source, target in outcome.kept.items():
+        print(f"{source}: {target} is there already (--overwrite replaces it)")
+    print(f"{len(outcome.written)} restored in {arguments.output}/")
+    if outcome.failed:
+        print(f"{len(outcome.failed)} could not be restored:", file=sys.stderr)
+        for source, reason in outcome.failed.items():
+            print(f"  {source}: {reason}", file=sys.stderr)
+        sys.exit(1)

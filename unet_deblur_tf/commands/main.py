@@ -1,0 +1,59 @@
+"""The command `unet-deblur`, and the start of the scripts that do the same in a clone.
+
+unet-deblur deblur photo.jpg               python deblur.py photo.jpg
+unet-deblur train --variant unet           python train.py --variant unet
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from unet_deblur_tf.utils import scripts
+
+COMMANDS = ("deblur", "train", "evaluate", "export", "explain")
+
+
+def main():
+    """Runs `unet-deblur COMMAND ...`."""
+    import shtab
+
+    from unet_deblur_tf import __version__
+
+    parser = argparse.ArgumentParser("unet-deblur", description="Image deblurring with U-Nets in Keras and TensorFlow.")
+    parser.add_argument("--version", action="version", version=f"unet_deblur_tf {__version__}")
+    shtab.add_argument_to(parser, help="print a completion script for the shell")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = _module(name)
+        text = _description(module, f"unet-deblur {name}")
+        one = commands.add_parser(
+            name, help=text.partition("\n")[0], description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(one)
+        one.set_defaults(command_to_run=module.main)
+    arguments = parser.parse_args()
+    command = vars(arguments).pop("command_to_run")
+    del arguments.print_completion
+    scripts.run(command, arguments)
+
+
+def run_script(name):
+    """Runs one command as a script of its own: `python NAME.py ...`.
+
+    Args:
+        name: str, one of `COMMANDS`.
+    """
+    module = _module(name)
+    text = _description(module, f"python {Path(sys.argv[0]).name}")
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(parser)
+    scripts.run(module.main, parser.parse_args())
+
+
+def _module(name):
+    return importlib.import_module(f"unet_deblur_tf.commands.{name}")
+
+
+def _description(module, program):
+    return module.__doc__.replace("{program}", program)

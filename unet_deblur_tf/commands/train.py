@@ -1,0 +1,103 @@
+"""Trains a deblurring U-Net, scores it and exports it for TensorFlow Serving.
+
+{program} --variant concat_se                                  scenes made in code, minutes on a CPU
+{program} --variant unet --data photos/ --difficulty mixed     your sharp photos, blurred by us
+{program} --variant unet --data pairs/ --epochs 300            pairs in GoPro's layout, or {blur,sharp}/
+{program} --variant unet --data gopro --data-dir DIR           GoPro, from GOPRO_Large.zip in DIR
+{program} --variant unet --recipe original                     Adam and 1 - SSIM, as the original project
+
+The same command goes on where an interrupted run stopped.
+"""
+
+from unet_deblur_tf.commands import flags
+from unet_deblur_tf.configs import (
+    ACTIVATIONS,
+    CACHES,
+    HEADS,
+    LOSSES,
+    NORMS,
+    OPTIMIZERS,
+    POOLINGS,
+    PRECISIONS,
+    RECIPES,
+    SCHEDULES,
+    VARIANTS,
+)
+from unet_deblur_tf.utils.scripts import command_line, quiet_tensorflow
+
+
+def add_arguments(parser):
+    """Adds the flags of the command."""
+    parser.add_argument("--variant", choices=VARIANTS, default="unet", help="which network (default: %(default)s)")
+    flags.add_data_arguments(parser)
+    parser.add_argument("--epochs", type=flags.positive_int, default=8, help="default: %(default)s")
+    parser.add_argument(
+        "--steps-per-epoch", type=flags.positive_int, help="default: one pass over the pairs, at least 50"
+    )
+    parser.add_argument(
+        "--crop",
+        type=flags.positive_int,
+        help="side of the training windows; default: 256, or 64 if pictures are smaller",
+    )
+    parser.add_argument(
+        "--cache",
+        choices=("auto", *CACHES),
+        default="auto",
+        help="where decoded training pictures are kept (default: memory, disk or none, whichever they fit in first)",
+    )
+    parser.add_argument(
+        "--crops-per-picture",
+        type=flags.positive_int,
+        metavar="N",
+        help="windows cut from a picture before the next one is decoded; default: 1, or 12 where none are kept",
+    )
+    parser.add_argument("--output", default="saved_models", help="default: %(default)s/")
+    parser.add_argument("--seed", type=flags.seed, default=0, help="of weights and windows (default: %(default)s)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
+    parser.add_argument(
+        "--start-from", metavar="MODEL", help="begin with the weights of a trained network of the same variant and norm"
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget an interrupted run instead of going on with it")
+    parser.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        default="auto",
+        help="of squeeze-and-excitation in the exported network (default: what scores higher on validation pictures)",
+    )
+    parser.add_argument("--recipe", choices=RECIPES, default="default", help="what the following default to")
+    parser.add_argument("--batch-size", type=flags.positive_int)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS)
+    parser.add_argument("--learning-rate", type=flags.positive_float)
+    parser.add_argument("--schedule", choices=SCHEDULES)
+    parser.add_argument("--loss", choices=LOSSES)
+    parser.add_argument("--norm", choices=NORMS)
+    parser.add_argument("--head", choices=HEADS)
+    parser.add_argument("--activation", choices=ACTIVATIONS)
+
+
+def main(arguments):
+    """Runs the command with parsed flags."""
+    quiet_tensorflow()
+    from unet_deblur_tf.evaluation.report import table
+    from unet_deblur_tf.exporting import export
+    from unet_deblur_tf.training import distribution, train
+
+    options = vars(arguments)
+    recipe = RECIPES[options.pop("recipe")]
+    options.update({key: value for key, value in recipe.items() if options[key] is None})
+    try:
+        folder, summary = train.train(**options)
+    except distribution.WorkerLost as lost:
+        distribution.restart_process(lost)
+    if folder is None:
+        print("Done; the first worker writes what was trained")
+        return
+    print(f"\n{table(summary)}\n")
+    base = folder.parent
+    print(*export.published(folder), sep="\n")
+    print(f"Keras model      {base / 'model.keras'}")
+    print(f"Pictures         {base / 'comparison.png'}")
+    print(f"Settings, scores {base / 'run.json'}, {base / 'history.csv'}")
+    data = flags.data_flags(options)
+    evaluate = command_line("evaluate")
+    print(f"Next             {evaluate} --model {base}{data} --report reports/{base.name}/{folder.name}")

@@ -1,0 +1,322 @@
+"""Photos as people have them, in and out: orientation, alpha, grey, 16 bit, CMYK, EXIF, ICC profile, quality."""
+
+import contextlib
+import io
+import struct
+import warnings
+import zlib
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms, ImageOps
+
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.utils.files import write_by_rename
+
+try:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+except ImportError:
+    pass  # the extra `heic`
+
+JPEG, TIFF, HEIC = {".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}, {".heic", ".heif"}
+SUFFIXES = JPEG | TIFF | HEIC | {".png", ".webp", ".bmp", ".gif"}
+WRITTEN_AS = {".gif": ".png"}  # restored colours are more than a palette holds; other formats stay what they are
+FORMATS = {"BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"}  # Pillow's names; MPO is a JPEG of several
+GREY = ("1", "L", "LA", "La")
+ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
+# What of a TIFF file's tags is about the photo, not about the file: description, camera, times, author, Exif, GPS.
+TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, EXIF_IFD, GPS_IFD)
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, EXTRA_SAMPLES = 258, 262, 284, 338
+
+
+class Photo(NamedTuple):
+    """A picture file, decoded and upright.
+
+    Attributes:
+        pixels: uint8 or uint16 `(height, width, 3)`, RGB; a grey picture's three channels are equal.
+        alpha: the same type `(height, width)`, or None.
+        grey: bool, to be written with one channel.
+        metadata: dict of Pillow's `exif`, `icc_profile`, `dpi` and `lossless`, those that are there.
+        notes: list of str, what of the file is lost or changed, for people.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    grey: bool
+    metadata: dict
+    notes: list
+
+
+def read_photo(path, allow_large=False):
+    """Reads a picture file.
+
+    Args:
+        path: `Path`, or anything else with a method `open`, such as `pictures.StoredPicture`.
+        allow_large: bool, also take more pixels than Pillow thinks safe (89 million).
+
+    Returns:
+        A `Photo`.
+
+    Raises:
+        InputError: naming the file, if it is missing, damaged, too large or no picture.
+    """
+    with _opened(path, allow_large) as (data, picture):
+        return _read(data, picture)
+
+
+def photo_size(path):
+    """(width, height) of a picture file when it is upright, from its header.
+
+    Raises:
+        InputError: naming the file, if it is missing or no picture.
+    """
+    with _opened(path, allow_large=True, header=True) as (_, picture):
+        # Of a PNG `getexif` would decode the pixels, for data that may stand behind them.
+        known = picture.format != "PNG" or "exif" in picture.info
+        turned = known and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        return picture.size[::-1] if turned else picture.size
+
+
+@contextlib.contextmanager
+def _opened(path, allow_large, header=False):
+    """Yields a file's bytes (None for the header alone) and the `PIL.Image.Image`; failures name the file."""
+    limit = Image.MAX_IMAGE_PIXELS
+    try:
+        if allow_large:
+            Image.MAX_IMAGE_PIXELS = None
+        with warnings.catch_warnings(), path.open("rb") as file:
+            # Pillow says more of a damaged file than people can use.
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            data = None if header else file.read()
+            with Image.open(file if header else io.BytesIO(data)) as picture:
+                yield data, picture
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise InputError(
+            f"{path} has more than {limit:,} pixels: --allow-large, if it comes from someone you trust"
+        ) from error
+    except Exception as error:  # a damaged file can fail in any way
+        raise InputError(f"{path} cannot be read as a picture: {error}") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _read(data, picture):
+    if picture.format not in FORMATS:
+        raise ValueError(f"{picture.format} is not supported; PNG, JPEG, WebP, TIFF, BMP, GIF and HEIC are")
+    notes = []
+    if picture.info.get("bit_depth", 8) > 8:  # of HEIC
+        notes.append(f"reduced from {picture.info['bit_depth']} to 8 bit")
+    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
+        notes.append(f"only the first of {picture.n_frames} frames")
+    metadata = {key: picture.info[key] for key in ("icc_profile", "dpi") if picture.info.get(key)}
+    if picture.format == "WEBP":
+        metadata["lossless"] = _is_lossless(data)
+    if picture.info.get("gamma") and "icc_profile" not in metadata:
+        notes.append("its gamma setting is left out")
+    deep = _is_deep(picture)  # before anything loads the pixels
+    try:
+        exif = _exif(picture)
+        metadata.update({"exif": exif.tobytes()} if len(exif) else {})
+    except Exception:  # damaged, which does not concern the pixels
+        notes.append("its EXIF data is damaged and left out")
+    if deep:
+        return Photo(*_read_16_bit(data, picture), metadata, notes)
+    if picture.mode in ("I", "F", "LAB", "HSV"):
+        raise ValueError(f"its pixels are of a kind that is not supported ({picture.mode})")
+    picture.load()
+    with contextlib.suppress(Exception):  # damaged EXIF data again
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "CMYK":
+        picture = _from_cmyk(picture, metadata.pop("icc_profile", None))
+        notes.append("CMYK, written as sRGB")
+    grey = picture.mode in GREY
+    transparent = picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info
+    planes = np.asarray(picture.convert("RGBA" if transparent else "RGB"))
+    alpha = planes[..., 3] if transparent else None
+    return Photo(np.ascontiguousarray(planes[..., :3]), alpha, grey, metadata, notes)
+
+
+def _is_lossless(data):
+    """Whether a WebP file's picture is coded without loss, from the names of its chunks."""
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        if name in (b"VP8 ", b"VP8L"):
+            return name == b"VP8L"
+        # The chunks of an animation's first frame begin 16 bytes into its own.
+        at += 8 + (16 if name == b"ANMF" else size + size % 2)
+    return False
+
+
+def _is_deep(picture):
+    """Whether a channel has 16 bits, which Pillow's mode tells of grey pictures only."""
+    if picture.format == "TIFF":
+        return max(picture.tag_v2.get(BITS_PER_SAMPLE, (1,))) == 16 and picture.mode not in ("F", "I")
+    # Of a tile's four entries the last is the decoder's arguments, the raw mode first among them.
+    modes = [arguments if isinstance(arguments, str) else arguments[0] for *_, arguments in picture.tile if arguments]
+    return any(";16" in str(mode) for mode in [picture.mode, *modes])
+
+
+def _exif(picture):
+    """The EXIF data for an upright copy."""
+    found, kept = picture.getexif(), Image.Exif()
+    for tag in TIFF_TAGS if picture.format == "TIFF" else found:
+        if tag in found and tag != ORIENTATION:
+            kept[tag] = found.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else found[tag]
+    return kept
+
+
+def _read_16_bit(data, picture):
+    """Pillow cuts colours down to 8 bits; OpenCV does not. Returns pixels, alpha, grey."""
+    if picture.format == "TIFF":
+        tags = picture.tag_v2
+        if tags.get(PHOTOMETRIC) not in (1, 2) or tags.get(PLANAR, 1) != 1 or 1 in tags.get(EXTRA_SAMPLES, ()):
+            raise ValueError("a 16-bit TIFF has to be RGB or black-is-zero, chunky, without premultiplied alpha")
+    grey = False
+    if picture.format == "PNG":
+        _check_chunks(data)
+        grey = data[25] in (0, 4)  # the colour type; of grey with alpha Pillow's mode is RGBA
+    planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if planes is None or planes.dtype != np.uint16:
+        raise ValueError("its 16 bits per channel are in a form that is not supported")
+    planes = np.atleast_3d(planes)
+    if picture.format != "TIFF":  # those OpenCV turns itself
+        turns = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+        quarter_turns, mirrored = turns.get(picture.getexif().get(ORIENTATION, 1), (0, False))
+        planes = np.rot90(planes, quarter_turns)
+        planes = planes[:, ::-1] if mirrored else planes
+    if planes.shape[2] == 1:
+        see_through = picture.info.get("transparency")  # one shade of grey
+        alpha = None if see_through is None else np.where(planes[..., 0] == see_through, 0, 65535).astype(np.uint16)
+        return np.repeat(planes, 3, axis=2), alpha, True
+    alpha = planes[..., 3] if planes.shape[2] == 4 else None
+    return np.ascontiguousarray(planes[..., 2::-1]), alpha, grey  # OpenCV has blue first
+
+
+def _check_chunks(png):
+    """Whether a PNG's chunks end inside it: OpenCV makes room for up to 4 GB on the word of a chunk's length alone."""
+    at = 8
+    while at < len(png):
+        name, at = png[at + 4 : at + 8], at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if at > len(png):
+            raise ValueError("it is cut short or damaged")
+        if name == b"IEND":
+            break
+
+
+def _from_cmyk(picture, profile):
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a damaged profile: as if there were none
+    return picture.convert("RGB")
+
+
+def output_name(name):
+    """The file name under which a restored photo is written."""
+    return name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix))
+
+
+def write_photo(path, photo, quality=95):
+    """Writes a photo in the format that the path's ending says, by rename.
+
+    Args:
+        path: `Path`.
+        photo: `Photo`.
+        quality: 1 to 100, for JPEG, lossy WebP and HEIC.
+
+    Returns:
+        List of str, what that format cannot hold, for people.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    suffix, notes = path.suffix.lower(), []
+    if photo.alpha is not None and suffix in JPEG | {".bmp"}:
+        photo = photo._replace(alpha=None)
+        notes.append(f"alpha is left out, which {suffix} does not hold")
+    if photo.pixels.dtype == np.uint16 and suffix not in TIFF | {".png"}:
+        alpha = None if photo.alpha is None else to_8_bit(photo.alpha)
+        photo = photo._replace(pixels=to_8_bit(photo.pixels), alpha=alpha)
+        notes.append(f"reduced to 8 bit, all that {suffix} holds")
+    try:
+        with write_by_rename(path) as partial:
+            if photo.pixels.dtype == np.uint16:
+                _write_16_bit(partial, photo)
+            else:
+                _write_8_bit(partial, photo, quality)
+    except Exception as error:  # metadata that was read may still be such that it cannot be written
+        raise InputError(f"{path} cannot be written: {error}") from error
+    return notes
+
+
+def _write_8_bit(path, photo, quality):
+    picture = Image.fromarray(_one_channel(photo.pixels) if photo.grey else photo.pixels)
+    if photo.alpha is not None:
+        picture.putalpha(Image.fromarray(photo.alpha))
+    options = dict(photo.metadata)
+    lossless = options.pop("lossless", False)
+    suffix = path.suffix.lower()
+    if suffix in JPEG:
+        options.update(quality=quality, subsampling=0)
+    elif suffix == ".webp":
+        options.update(lossless=True) if lossless else options.update(quality=quality)
+    elif suffix in HEIC:
+        options.update(quality=quality)
+    elif suffix in TIFF and "exif" not in options:
+        options.update(compression="tiff_deflate")  # which Pillow cannot write together with Exif and GPS data
+    picture.save(path, **options)
+
+
+def _write_16_bit(path, photo):
+    planes = _one_channel(photo.pixels) if photo.grey else photo.pixels
+    if photo.alpha is not None:
+        colours = [planes] * 3 if photo.grey else [planes]  # there is no grey with alpha among what OpenCV writes
+        planes = np.dstack([*colours, photo.alpha])
+    if path.suffix.lower() in TIFF:
+        tifffile.imwrite(
+            path,
+            planes,
+            photometric="minisblack" if planes.ndim == 2 else "rgb",
+            extrasamples=None if photo.alpha is None else ["unassalpha"],
+            planarconfig="contig" if planes.ndim == 3 else None,
+            compression="zlib",
+            iccprofile=photo.metadata.get("icc_profile"),
+            metadata=None,
+        )
+        return
+    done, data = cv2.imencode(".png", planes if planes.ndim == 2 else planes[..., [2, 1, 0, 3][: planes.shape[2]]])
+    if not done:
+        raise ValueError("OpenCV could not encode it")
+    path.write_bytes(_with_metadata(data.tobytes(), photo.metadata))
+
+
+def to_8_bit(planes):
+    """uint8 or uint16 planes as uint8, rounded."""
+    return planes if planes.dtype == np.uint8 else np.round(planes / 257).astype(np.uint8)
+
+
+def _with_metadata(png, metadata):
+    """A PNG file with an ICC profile and EXIF data put in after its header, which OpenCV does not write."""
+    chunks = b""
+    if profile := metadata.get("icc_profile"):
+        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
+    if exif := metadata.get("exif"):
+        chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    header = 8 + 25  # signature and IHDR
+    return png[:header] + chunks + png[header:]
+
+
+def _chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def _one_channel(pixels):
+    return np.round(pixels.mean(axis=2, dtype=np.float32)).astype(pixels.dtype)

@@ -1,0 +1,122 @@
+"""Scores as means with intervals, as a table, as files, and as a sheet of pictures."""
+
+import csv
+import json
+import math
+
+import numpy as np
+
+from unet_deblur_tf.evaluation.scoring import SSIM_NAMES, Score, read_pair
+from unet_deblur_tf.utils.files import write_by_rename
+from unet_deblur_tf.utils.sheets import comparison_sheet
+
+REPORT_FILES = ("metrics.json", "per_image.csv", "comparison.png")
+FEWEST_FOR_INTERVAL = 10  # pictures
+
+
+def summarise(scores):
+    """Means over the pictures, as `metrics.json` holds them.
+
+    Returns:
+        dict: "images", "input", "restored" and "gain" (each {"psnr", "ssim"}, and from
+        ten pictures on "psnr_interval" and "ssim_interval", bootstrap 95 %),
+        "sequences" (the same without intervals, where there are several) and
+        "seconds_per_picture" (median).
+    """
+    summary = {"images": len(scores), **_means(scores, intervals=len(scores) >= FEWEST_FOR_INTERVAL)}
+    sequences = {}
+    for item in scores:
+        sequences.setdefault(item.sequence, []).append(item)
+    if len(sequences) > 1:
+        summary["sequences"] = {
+            name: {"images": len(items), **_means(items, intervals=False)} for name, items in sequences.items()
+        }
+    summary["seconds_per_picture"] = float(np.median([item.seconds for item in scores]))
+    return summary
+
+
+def _means(scores, intervals):
+    table = {}
+    for metric in ("psnr", "ssim"):
+        before = np.array([getattr(item, f"input_{metric}") for item in scores])
+        after = np.array([getattr(item, f"restored_{metric}") for item in scores])
+        for row, values in (("input", before), ("restored", after), ("gain", after - before)):
+            table.setdefault(row, {})[metric] = float(values.mean())
+            if intervals:
+                table[row][f"{metric}_interval"] = bootstrap_interval(values)
+    return table
+
+
+def bootstrap_interval(values, resamples=10_000, seed=0):
+    """95 % interval of the mean by resampling the pictures: [low, high]. Efron, "Bootstrap methods", 1979."""
+    chosen = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    return [float(limit) for limit in np.percentile(values[chosen].mean(axis=1), [2.5, 97.5])]
+
+
+def table(summary):
+    """The summary as lines of text: the blurred input's row first."""
+    with_interval = "psnr_interval" in summary["gain"]
+    width = max([14, *(len(name) for name in summary.get("sequences", ()))])
+    psnr_head, ssim_head = "PSNR (dB)", SSIM_NAMES[summary.get("protocol", "full")]
+    cell = 24 if with_interval else 10
+    lines = [f"{'':{width}}  {psnr_head:<{cell}}{ssim_head}"]
+    for row, label in (("input", "blurred input"), ("restored", "restored"), ("gain", "gain")):
+        sign = "+" if row == "gain" else ""
+        figures = summary[row]
+        psnr, ssim = f"{figures['psnr']:{sign}.2f}", f"{figures['ssim']:{sign}.4f}"
+        if with_interval:
+            psnr += " [{:{s}.2f}, {:{s}.2f}]".format(*figures["psnr_interval"], s=sign)
+            ssim += " [{:{s}.4f}, {:{s}.4f}]".format(*figures["ssim_interval"], s=sign)
+        lines.append(f"{label:<{width}}  {psnr:<{cell}}{ssim}")
+    if "sequences" in summary:
+        lines.append("")
+        lines.append(f"{'sequence':<{width}}  images  input            restored")
+        for name, rows in summary["sequences"].items():
+            before, after = (f"{rows[row]['psnr']:.2f} / {rows[row]['ssim']:.4f}" for row in ("input", "restored"))
+            lines.append(f"{name or '.':<{width}}  {rows['images']:6}  {before}   {after}")
+    lines.append("")
+    note = "; [95 % interval of the mean]" if with_interval else ""
+    lines.append(f"{summary['images']} pictures, {summary['seconds_per_picture']:.3f} s per picture (median){note}")
+    return "\n".join(lines)
+
+
+def write_report(folder, summary, scores, sheet):
+    """Writes `metrics.json`, `per_image.csv` and `comparison.png` into a folder, each by renaming."""
+    with write_by_rename(folder / "metrics.json") as path:
+        path.write_text(json.dumps(summary, indent=1) + "\n")
+    with write_by_rename(folder / "per_image.csv") as path, open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Score._fields)
+        writer.writerows(scores)
+    with write_by_rename(folder / "comparison.png") as path:
+        sheet.save(path, format="PNG")
+
+
+def comparison(restore, pairs, scores, protocol="full", rows=3):
+    """A sheet of pictures, blurred, restored and sharp side by side: from the largest gain to the smallest.
+
+    Args:
+        restore: function from and to uint8 `(height, width, 3)`.
+        pairs, scores: as given to and returned by `score`.
+        rows: number of pictures, evenly spaced by gain, so that the failures show too.
+
+    Returns:
+        `PIL.Image.Image`.
+    """
+    by_gain = sorted(range(len(pairs)), key=lambda index: scores[index].input_psnr - scores[index].restored_psnr)
+    rows = min(rows, len(pairs))
+    chosen = [by_gain[math.floor(position)] for position in np.linspace(0, len(pairs) - 1, rows)]
+    ssim_name = SSIM_NAMES[protocol]
+    lines = []
+    for index in chosen:
+        blurred, sharp = read_pair(pairs[index], protocol)
+        item = scores[index]
+        title = f"{item.sequence}/{item.name}" if item.sequence else item.name
+        lines.append(
+            [
+                (blurred, f"blurred  {item.input_psnr:.2f} dB  {ssim_name} {item.input_ssim:.4f}"),
+                (restore(blurred), f"restored  {item.restored_psnr:.2f} dB  {ssim_name} {item.restored_ssim:.4f}"),
+                (sharp, f"sharp  ({title})"),
+            ]
+        )
+    return comparison_sheet(lines)

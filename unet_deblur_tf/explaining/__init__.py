@@ -1,0 +1,1 @@
+"""Where a network looks, and where its cost sits."""

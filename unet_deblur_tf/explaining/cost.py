@@ -1,0 +1,220 @@
+"""What each layer of a network costs: parameters, multiply-accumulates, FLOPs, memory of its output.
+
+Counted from shapes by the formulas below, for one picture. H, W, C: height, width, channels of a
+layer's output; c: channels of its input; k: side of the kernel or pooling window.
+
+    convolution          MACs k k c C H W     FLOPs 2 MACs, and C H W for the bias
+    squeeze              FLOPs H W c (of its input)
+    excitation           MACs 2 c h (h hidden units)     FLOPs 2 MACs, 5 c for ReLU and sigmoid, and C H W to scale
+    batch norm           FLOPs 2 C H W (at inference)
+    layer norm           FLOPs 8 C H W
+    ReLU, addition       FLOPs C H W
+    sigmoid              FLOPs 4 C H W
+    pooling              FLOPs k k C H W
+    bilinear upsampling  FLOPs 7 C H W (two interpolations along one axis, one along the other: 3 x 2, and rounding)
+    padding, cropping, concatenation: none
+"""
+
+import csv
+import itertools
+from typing import NamedTuple
+
+import keras
+import matplotlib
+import matplotlib.figure
+import numpy as np
+
+from unet_deblur_tf.configs import FIGURE_LAYERS, VARIANTS
+from unet_deblur_tf.explaining import keras_flops
+from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation, Squeeze
+from unet_deblur_tf.models.unet import build
+from unet_deblur_tf.utils.files import write_by_rename
+
+COLUMNS = ("parameters", "macs", "flops", "memory")
+
+
+class Cost(NamedTuple):
+    """What one layer costs for one picture.
+
+    Attributes:
+        layer: str, its name.
+        kind: str, its class, or "" for a layer of the figure.
+        figure: str, which of the ten layers of the figure it belongs to.
+        shape: (height, width, channels) of its output.
+        parameters: int, trainable.
+        macs, flops: int, see this module's formulas.
+        memory: int, bytes of its output in float32.
+    """
+
+    layer: str
+    kind: str
+    figure: str
+    shape: tuple
+    parameters: int
+    macs: int
+    flops: int
+    memory: int
+
+
+def layer_costs(network, height=224, width=224):
+    """The cost of every Keras layer, in the order of the graph.
+
+    Args:
+        network: `keras.Model` as `models.unet` builds it.
+        height, width: int, of the picture.
+
+    Returns:
+        List of `Cost`.
+    """
+    sized = keras.models.clone_model(network, input_tensors=keras.Input((height, width, 3), batch_size=1))
+    return [_cost(layer) for layer in sized.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+
+def _cost(layer):
+    inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+    shape = tuple(layer.output.shape[1:])
+    size, seen = int(np.prod(shape)), int(np.prod(inputs[0].shape[1:]))
+    macs = other = 0
+    match layer:
+        case keras.layers.Conv2D():
+            macs = int(np.prod(layer.kernel.shape)) * shape[0] * shape[1]
+            other = size if layer.use_bias else 0
+        case Excitation():
+            channels, hidden = layer.squeeze.shape
+            macs = 2 * channels * hidden
+            other = hidden + 4 * channels + size
+        case Squeeze():
+            other = seen
+        case keras.layers.BatchNormalization():
+            other = 2 * size
+        case keras.layers.LayerNormalization():
+            other = 8 * size
+        case keras.layers.ReLU() | keras.layers.LeakyReLU() | keras.layers.Add():
+            other = size
+        case keras.layers.Activation():
+            other = 4 * size
+        case keras.layers.MaxPooling2D() | keras.layers.AveragePooling2D():
+            other = int(np.prod(layer.pool_size)) * size
+        case BilinearUpsampling2D():
+            other = 7 * size
+    parameters = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+    return Cost(
+        layer.name, type(layer).__name__, figure_layer(layer.name), shape, parameters, macs, 2 * macs + other, 4 * size
+    )
+
+
+def figure_layer(name):
+    """Which of the figure's ten layers a Keras layer belongs to, by its name.
+
+    The levels resized for the decoder (`level1_at3`) count for the stage that uses them,
+    the means of a level (`level1_squeeze`) for the layer that makes the level, padding for the first.
+    """
+    if name == "pad":
+        return "inc"
+    if name.startswith("level"):
+        level, _, target = name.removeprefix("level").partition("_")
+        if target == "squeeze":
+            return FIGURE_LAYERS[int(level) - 1]
+        return f"up{5 - int(target.removeprefix('at'))}"
+    return name.partition("_")[0]
+
+
+def figure_costs(costs):
+    """The ten layers of the figure, each the sum of its Keras layers; the shape is that of the last.
+
+    Args:
+        costs: what `layer_costs` gives.
+    """
+    rows = []
+    for name in FIGURE_LAYERS:
+        own = [cost for cost in costs if cost.figure == name]
+        last = [cost for cost in own if not cost.layer.startswith("level")][-1]
+        rows.append(Cost(name, "", name, last.shape, *(sum(getattr(cost, key) for cost in own) for key in COLUMNS)))
+    return rows
+
+
+def total(costs):
+    """The sum over all layers, as a `Cost` called "total"."""
+    return Cost("total", "", "", (), *(sum(getattr(cost, key) for cost in costs) for key in COLUMNS))
+
+
+def table(costs):
+    """Rows of text: the layers given, their shares and the total."""
+    every = total(costs)
+    width = max(len(cost.layer) for cost in [*costs, every])
+    lines = [f"{'':{width}}  {'output':>15}  {'parameters':>18}  {'GMACs':>15}  {'GFLOPs':>7}  {'memory':>8}"]
+    for cost in [*costs, every]:
+        shape = "x".join(map(str, cost.shape))
+        lines.append(
+            f"{cost.layer:{width}}  {shape:>15}  {cost.parameters:10,} {_share(cost.parameters, every.parameters)}  "
+            f"{cost.macs / 1e9:7.3f} {_share(cost.macs, every.macs)}  {cost.flops / 1e9:7.3f}  "
+            f"{cost.memory / 1e6:5.1f} MB"
+        )
+    return "\n".join(lines)
+
+
+def _share(part, whole):
+    return f"{part / whole:6.1%}" if whole else ""
+
+
+def comparison(height=224, width=224):
+    """Every variant's totals.
+
+    Returns:
+        dict from variant to (`Cost` of all layers, FLOPs as keras-flops counts them).
+    """
+    return {
+        variant: (total(layer_costs(network, height, width)), keras_flops.count(network, height, width))
+        for variant, network in ((variant, build(variant)) for variant in VARIANTS)
+    }
+
+
+def comparison_table(rows):
+    """What `comparison` gives as rows of text."""
+    width = max(map(len, rows))
+    lines = [f"{'':{width}}  {'parameters':>10}  {'GMACs':>7}  {'GFLOPs':>7}  {'keras-flops':>11}"]
+    for variant, (cost, counted) in rows.items():
+        lines.append(
+            f"{variant:{width}}  {cost.parameters:10,}  {cost.macs / 1e9:7.3f}  {cost.flops / 1e9:7.3f}  "
+            f"{counted / 1e9:11.3f}"
+        )
+    return "\n".join(lines)
+
+
+def write_csv(costs, path):
+    """Writes rows of `Cost` with a head."""
+    with write_by_rename(path) as partial, open(partial, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Cost._fields)
+        writer.writerows(cost._replace(shape="x".join(map(str, cost.shape))) for cost in costs)
+
+
+def layer_chart(costs, title):
+    """Bars of parameters and GMACs of each layer, as figure 11 of the original project."""
+    figure = matplotlib.figure.Figure(figsize=(9, 6), layout="constrained")
+    figure.suptitle(title)
+    for axes, key, scale, label in zip(
+        figure.subplots(2, 1), ("parameters", "macs"), (1e6, 1e9), ("parameters (millions)", "GMACs")
+    ):
+        values = [getattr(cost, key) / scale for cost in costs]
+        bars = axes.bar([cost.layer for cost in costs], values, color="steelblue")
+        axes.bar_label(bars, [f"{value:.2f}" for value in values], fontsize=8)
+        axes.set_ylabel(label)
+        axes.margins(y=0.15)
+        axes.tick_params(axis="x", rotation=0 if len(costs) <= 10 else 90)
+    return figure
+
+
+def comparison_chart(rows, title):
+    """Parameters against GMACs of every variant."""
+    figure = matplotlib.figure.Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    # Variants with and without squeeze-and-excitation nearly coincide: open markers, each of another size.
+    for size, (variant, (cost, _)) in zip(itertools.cycle((40, 160)), rows.items()):
+        axes.scatter(cost.macs / 1e9, cost.parameters / 1e6, s=size, facecolors="none", linewidths=2, label=variant,
+                     edgecolors=f"C{len(axes.collections)}")  # fmt: skip
+    axes.legend(loc="upper left")
+    axes.set(xlabel="GMACs", ylabel="parameters (millions)", title=title)
+    axes.set_xlim(0, 1.15 * max(cost.macs for cost, _ in rows.values()) / 1e9)
+    axes.set_ylim(0, 1.15 * max(cost.parameters for cost, _ in rows.values()) / 1e6)
+    return figure

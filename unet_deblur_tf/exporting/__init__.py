@@ -1,0 +1,1 @@
+"""A network for other programs: TensorFlow Serving, ONNX Runtime, OpenVINO, LiteRT."""

@@ -1,0 +1,43 @@
+"""How pictures are restored, besides by which network: one object that travels from the flags to the restorer."""
+
+import dataclasses
+
+from unet_deblur_tf.configs import POOLINGS, PRECISIONS
+from unet_deblur_tf.errors import InputError
+
+SMALLEST_TILE = 128  # pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class RestoringOptions:
+    """The keyword arguments of `Restorer`, `deblur` and `evaluate` that say how to restore.
+
+    Attributes:
+        pooling: of squeeze-and-excitation: "local" takes means over a window of 1.5 times the training crop (TLC),
+            "global" over the whole picture, "auto" as the network was saved, which measured better after training.
+        tile: side of the tiles in pixels; 0 for none; None for as large as `memory` allows.
+        memory: bytes that this process should stay within; None for what it has plus half of what is free.
+        ensemble: the mean over the eight flips and quarter turns, at eight times the cost.
+        precision: one of `configs.PRECISIONS`; None for that of the network.
+        strength: above 0 and up to 1, the share of the correction that is made.
+
+    Raises:
+        InputError: if a value is none of these.
+    """
+
+    pooling: str = "auto"
+    tile: int | None = None
+    memory: float | None = None
+    ensemble: bool = False
+    precision: str | None = None
+    strength: float = 1.0
+
+    def __post_init__(self):
+        if self.pooling not in POOLINGS:
+            raise InputError(f"--pooling must be one of {', '.join(POOLINGS)}, not {self.pooling}")
+        if self.precision not in (None, *PRECISIONS):
+            raise InputError(f"--precision must be one of {', '.join(PRECISIONS)}, not {self.precision}")
+        if self.tile is not None and self.tile != 0 and self.tile < SMALLEST_TILE:
+            raise InputError(f"--tile must be 0 or at least {SMALLEST_TILE}, not {self.tile}")
+        if not 0 < self.strength <= 1:
+            raise InputError(f"--strength must be above 0 and at most 1, not {self.strength}")

@@ -1,25 +1,25 @@
-"""What ends a script before its time: input that cannot work (exit status 2), a signal (130, 143)."""
+"""Exceptions that end a command early: unusable input (exit status 2) and signals (exit status 130 or 143)."""
 
 
 class InputError(ValueError):
-    """Input from outside is unusable: names what was received and what would do."""
+    """Input from outside is unusable. The message names the input and says what would be accepted."""
 
 
 class Stopped(BaseException):
-    """A signal asked for a stop, and what was running has come to a clean one.
+    """The program stopped cleanly after a signal.
 
-    No `Exception`, so that nothing that goes on after errors takes it for one of them.
+    Not an `Exception`, so that code that continues after errors does not catch it.
 
     Attributes:
-        signal: int, its number.
-        advice: str, how to go on.
+        signal: int, the number of the signal.
+        advice: str, how to continue later.
     """
 
-    def __init__(self, signal, advice=""):
+    def __init__(self, signal: int, advice: str = ""):
         super().__init__(advice)
         self.signal, self.advice = signal, advice
 
 
-def first_line(error):
-    """What an exception says, in one line; its name if it says nothing."""
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message; the name of its class if the message is empty."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""The building blocks of the U-Nets: functions from tensors to tensors, their layers named with a prefix."""
+"""Building blocks of the U-Nets: functions from tensors to tensors. Each names its Keras layers with a prefix."""
 
 import keras
 
@@ -6,7 +6,7 @@ from unet_deblur_tf.models.layers import BilinearUpsampling2D, FusedBatchNormali
 
 
 def double_conv(x, middle, width, norm, activation, name):
-    """(3x3 convolution, norm, activation) twice: to `middle` channels, then to `width`."""
+    """(3x3 convolution, norm, activation) twice: first to `middle` channels, then to `width`."""
     for number, filters in enumerate((middle, width), start=1):
         x = convolution(x, filters, 3, norm, f"{name}_conv{number}")
         x = normalization(x, norm, f"{name}_norm{number}")
@@ -15,7 +15,10 @@ def double_conv(x, middle, width, norm, activation, name):
 
 
 def compression(x, width, norm, activation, name):
-    """Figure 12: (norm, activation, convolution) twice: 1x1 to 4 `width` channels, 3x3 to `width`."""
+    """(norm, activation, convolution) twice: 1x1 to 4 `width` channels, then 3x3 to `width`.
+
+    Reference: figure 12 of the original student project.
+    """
     for number, (filters, size) in enumerate(((4 * width, 1), (width, 3)), start=1):
         x = normalization(x, norm, f"{name}_norm{number}")
         x = activate(x, activation, f"{name}_act{number}")
@@ -23,34 +26,38 @@ def compression(x, width, norm, activation, name):
     return x
 
 
-def projection(levels, own, below, width, norm, name):
-    """The sum of 1x1 convolutions of all levels and of the stage below, at the stage's resolution.
+def projection(levels, stage_level, below, width, norm, name):
+    """Adds up 1x1 convolutions of all encoder levels and of the stage below, at the resolution of the stage.
 
-    The same as one 1x1 convolution of all of them resized and joined. A 1x1 convolution
-    and bilinear upsampling can be exchanged, so each coarser level is convolved at its
-    own resolution, and all of them share the upsampling, from the coarsest to the finest.
+    The result equals one 1x1 convolution of all inputs, resized and concatenated. A 1x1 convolution commutes with
+    bilinear upsampling, so each coarser level is convolved at its own resolution. The levels share the upsampling,
+    which runs from the coarsest to the finest.
 
     Args:
-        levels: the encoder levels, from the finest; those up to `own` at its resolution,
-            the coarser ones at theirs.
-        own: int, which of them has the stage's resolution.
-        below: features at half the stage's resolution.
-        width: int, the stage's channels.
+        levels: list of tensors, the encoder levels from the finest to the coarsest. Those up to `stage_level` have the
+            resolution of the stage, the coarser ones have their own.
+        stage_level: int, index of the level whose own resolution is that of the stage.
+        below: tensor, the features of the stage below, at half the resolution of the stage.
+        width: int, number of channels of the stage.
         norm, name: as in `double_conv`.
+
+    Returns:
+        A tensor with `width` channels at the resolution of the stage.
     """
 
     def project(features, source):
+        # One bias is enough for the sum.
         return keras.layers.Conv2D(
             width,
             1,
-            use_bias=norm == "none" and source == own + 1,
+            use_bias=norm == "none" and source == stage_level + 1,
             kernel_initializer="he_normal",
             name=f"{name}_project{source}",
         )(features)
 
-    by_resolution = {own + 1: [project(below, 0)]}
+    by_resolution = {stage_level + 1: [project(below, 0)]}
     for index, level in enumerate(levels):
-        by_resolution.setdefault(max(own, index), []).append(project(level, index + 1))
+        by_resolution.setdefault(max(stage_level, index), []).append(project(level, index + 1))
     total = None
     for resolution in sorted(by_resolution, reverse=True):
         parts = by_resolution[resolution]
@@ -61,34 +68,43 @@ def projection(levels, own, below, width, norm, name):
 
 
 def resize_levels(levels):
-    """All encoder levels at the resolution of each: a list, by resolution, of lists, by level.
+    """Resizes every encoder level to the resolution of every other.
 
-    Finer levels are average-pooled down and coarser ones bilinearly upsampled, two-fold
-    at a time, so that the decoder stages share the work.
+    Finer levels are average-pooled and coarser ones bilinearly upsampled. Each step halves or doubles the size, so that
+    the decoder stages share the intermediate results.
+
+    Args:
+        levels: list of tensors, from the finest to the coarsest.
+
+    Returns:
+        A list with an entry per resolution: the list of all levels at that resolution.
     """
     pyramid = [[] for _ in levels]
     for source, features in enumerate(levels):
-        at = {source: features}
+        resized = {source: features}
         for target in range(source + 1, len(levels)):
             layer = keras.layers.AveragePooling2D(2, name=f"level{source + 1}_at{target + 1}")
-            at[target] = layer(at[target - 1])
+            resized[target] = layer(resized[target - 1])
         for target in reversed(range(source)):
             layer = BilinearUpsampling2D(name=f"level{source + 1}_at{target + 1}")
-            at[target] = layer(at[target + 1])
-        for target, resized in at.items():
-            pyramid[target].append(resized)
+            resized[target] = layer(resized[target + 1])
+        for target, tensor in resized.items():
+            pyramid[target].append(tensor)
     return pyramid
 
 
 def convolution(x, filters, size, norm, name):
-    """A "same" convolution; he_normal, since Keras' default halves the signal at each ReLU."""
+    """A "same" convolution. Weights start as he_normal: Keras' default would halve the signal at each ReLU."""
     return keras.layers.Conv2D(
         filters, size, padding="same", use_bias=norm == "none", kernel_initializer="he_normal", name=name
     )(x)
 
 
 def normalization(x, norm, name):
-    """Batch norm with PyTorch's constants (Keras' slower average makes early validation swing), or another."""
+    """Batch norm, layer norm or none.
+
+    Batch norm takes PyTorch's constants: with Keras' slower moving average, early validation scores swing.
+    """
     if norm == "batch":
         return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
     if norm == "layer":
@@ -97,12 +113,12 @@ def normalization(x, norm, name):
 
 
 def activate(x, activation, name):
-    """ReLU or leaky ReLU."""
+    """ReLU, or leaky ReLU with slope 0.2."""
     if activation == "leaky_relu":
         return keras.layers.LeakyReLU(negative_slope=0.2, name=name)(x)
     return keras.layers.ReLU(name=name)(x)
 
 
 def join(tensors, name):
-    """Concatenates along the channels; a single tensor passes."""
+    """Concatenates tensors along the channels. A single tensor is returned as it is."""
     return keras.layers.Concatenate(name=name)(tensors) if len(tensors) > 1 else tensors[0]

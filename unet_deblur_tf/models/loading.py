@@ -1,6 +1,6 @@
 """Finds and loads trained networks: by name, from a `.keras` file, or from a folder that training wrote.
 
-TensorFlow is imported only for a foreign SavedModel, so that networks load on other Keras backends, too.
+Networks load on every Keras backend. Only a SavedModel without its Keras model needs TensorFlow.
 """
 
 import json
@@ -21,16 +21,16 @@ def load(model: str | Path | None = None, pooling: str = "auto", precision: str 
     """Loads a trained network as a Keras model.
 
     Args:
-        model: the name of a network that comes with the package, such as "unet" or "lite" (None for its default), or a
-            path, see `find_model`.
-        pooling: of squeeze-and-excitation, see `restoring.options.RestoringOptions`.
+        model: the name of a network that comes with the package, such as "unet" or "lite"; None for the default one; or
+            a path, see `find_model`.
+        pooling: "auto", "local" or "global" squeeze-and-excitation, see `restoring.options.RestoringOptions`.
         precision: a Keras dtype policy such as "mixed_bfloat16"; None for that of the file.
 
     Returns:
-        A `keras.Model` from and to float32 pictures `(batch, height, width, 3)` in 0..1; see `unet.unet`.
+        A `keras.Model` from and to float32 pictures `(batch, height, width, 3)` in 0..1, see `unet.unet`.
 
     Raises:
-        InputError: if there is no such network, or its file is damaged.
+        InputError: if there is no such network, its file is damaged, or it is a SavedModel without its Keras model.
 
     Example:
 
@@ -43,22 +43,30 @@ def load(model: str | Path | None = None, pooling: str = "auto", precision: str 
 
 
 def find_model(model: str | Path | None = None, models: str | Path = MODELS) -> Path:
-    """The `.keras` file or SavedModel version folder that a `--model` value stands for.
+    """Finds the file or folder that a `--model` value stands for.
 
     Args:
-        model: a `.keras` file, a SavedModel folder, a folder of numbered versions (the newest is taken), the name of a
-            network that comes with the package, such as "lite", or "latest" for the newest version under `models`;
-            None for the default network of the package.
-        models: folder of model base paths.
+        model: one of these:
+            - path of a `.keras` file, of a SavedModel folder, or of a folder of numbered versions, for the newest one;
+            - name of a network that comes with the package, such as "lite";
+            - "latest", for the newest version under `models`;
+            - None, for the default network of the package.
+        models: folder that contains the model base paths.
+
+    Returns:
+        `Path` of a `.keras` file or a SavedModel folder.
 
     Raises:
-        InputError: if there is none, saying what there is.
+        InputError: if there is no such model.
     """
     if model is None:
-        return pretrained.find()
+        default = pretrained.find()
+        if default is None:
+            raise InputError("The package has no default network: name one with --model")
+        return default
     if model == LATEST:
-        if found := newest_version(models):
-            return found
+        if newest := newest_version(models):
+            return newest
         raise InputError(f"--model {LATEST}: there is no trained network under {models}/")
     named, path = str(model), Path(model)
     if (path.is_file() and path.suffix == ".keras") or (path / "saved_model.pb").is_file():
@@ -67,8 +75,8 @@ def find_model(model: str | Path | None = None, models: str | Path = MODELS) -> 
         return path / str(versions(path)[-1])
     if path.exists():
         raise InputError(f"{path} is neither a .keras file nor a SavedModel folder, nor does it hold numbered versions")
-    if found := pretrained.find(named):
-        return found
+    if shipped := pretrained.find(named):
+        return shipped
     raise InputError(
         f"No such model: {named}. --model takes a .keras file, a folder that training wrote, '{LATEST}', "
         f"or a network that comes with the package: {', '.join(pretrained.manifest()['networks'])}"
@@ -76,26 +84,29 @@ def find_model(model: str | Path | None = None, models: str | Path = MODELS) -> 
 
 
 def find_newest(model: str | Path | None = None, models: str | Path = MODELS) -> Path:
-    """What `find_model` finds, but for None the newest network trained here, if there is one."""
+    """As `find_model`, except that None stands for the newest network under `models`, if there is one."""
     return find_model(model or (LATEST if newest_version(models) else None), models)
 
 
-def newest_version(models):
-    """The SavedModel version folder under a folder of model base paths that was written last, or None."""
-    found = [base / str(number) for base in Path(models).glob("*/") for number in versions(base)]
-    return max(found, key=lambda folder: folder.stat().st_mtime_ns, default=None)
+def newest_version(models: str | Path) -> Path | None:
+    """The version folder that was written last, of all models in the folder `models`; None if there is none."""
+    folders = [base / str(number) for base in Path(models).glob("*/") for number in versions(base)]
+    return max(folders, key=lambda folder: folder.stat().st_mtime_ns, default=None)
 
 
-def load_network(path, pooling="auto", precision=None):
-    """The Keras model of what `find_model` found, or of a foreign SavedModel something that is called like one.
+def load_network(path: Path, pooling: str = "auto", precision: str | None = None) -> "keras.Model | ForeignSavedModel":
+    """Loads the network that `find_model` found.
 
     Args:
         path: `Path` of a `.keras` file or a SavedModel folder.
         pooling, precision: see `load`.
 
+    Returns:
+        A `keras.Model`; for a SavedModel without its Keras model, a `ForeignSavedModel`.
+
     Raises:
-        InputError: if the file cannot be loaded or is not as it was shipped, or pooling or precision cannot be had
-            from it.
+        InputError: if the file cannot be loaded, a file that comes with the package was changed, or the network cannot
+            take this pooling or precision.
     """
     file = _keras_file(path)
     pretrained.check(file)
@@ -109,16 +120,21 @@ def load_network(path, pooling="auto", precision=None):
     return adapt_network(network, pooling, precision, file.with_name("run.json"))
 
 
-def adapt_network(network, pooling="auto", precision=None, run=None):
-    """A network with another pooling or precision.
+def adapt_network(
+    network: keras.Model, pooling: str = "auto", precision: str | None = None, run: Path | None = None
+) -> keras.Model:
+    """Changes the pooling and the precision of a network.
 
     Args:
         network: `keras.Model`.
         pooling, precision: see `load`.
-        run: `Path` of the `run.json` that says the training crop, which local pooling needs.
+        run: `Path` of the `run.json` with the training crop, which local pooling needs.
+
+    Returns:
+        A `keras.Model`; `network` itself if nothing changes.
 
     Raises:
-        InputError: if local pooling is asked for and the training crop is not known.
+        InputError: if pooling is "local" and the training crop is unknown.
     """
     if precision is not None:
         network = in_precision(network, precision)
@@ -129,11 +145,14 @@ def adapt_network(network, pooling="auto", precision=None, run=None):
     return with_local_pooling(network, POOLING_WINDOW * _training_crop(run))
 
 
-def keras_file(path):
-    """The `.keras` file of what `find_model` found.
+def keras_file(path: Path) -> Path:
+    """The `.keras` file of the network that `find_model` found.
+
+    Args:
+        path: `Path` of a `.keras` file or a SavedModel folder, which keeps the file in its `assets.extra/`.
 
     Raises:
-        InputError: for a foreign SavedModel, which has none.
+        InputError: if a SavedModel has no such file.
     """
     if not _keras_file(path).exists():
         raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
@@ -154,14 +173,21 @@ def _training_crop(run):
 
 
 class ForeignSavedModel:
-    """The signature of a SavedModel, called like a Keras model."""
+    """A SavedModel without its Keras model: only its serving signature can be called.
+
+    Args:
+        path: `Path` of the SavedModel folder.
+
+    Raises:
+        ValueError: if the signature does not return "restored".
+    """
 
     name, layers = "", ()
 
     def __init__(self, path):
         import tensorflow as tf
 
-        self._saved = tf.saved_model.load(str(path))  # the signature alone does not keep its variables alive
+        self._saved = tf.saved_model.load(str(path))  # keeps the variables alive, which the signature does not
         self._serve = self._saved.signatures["serving_default"]
         if list(self._serve.structured_outputs) != ["restored"]:
             raise ValueError(f"its outputs are {list(self._serve.structured_outputs)}, not 'restored'")
@@ -170,32 +196,32 @@ class ForeignSavedModel:
         return self._serve(image=image)["restored"]
 
 
-def versions(base):
-    """The version numbers below a model base path, ascending."""
+def versions(base: str | Path) -> list[int]:
+    """The version numbers of the SavedModels in a model base path, ascending."""
     base = Path(base)
     entries = base.iterdir() if base.is_dir() else ()
     return sorted(int(entry.name) for entry in entries if entry.name.isdigit() and (entry / "saved_model.pb").is_file())
 
 
-def next_version(base):
-    """The next free version number of a model base path; a folder that holds no model takes its number all the same."""
+def next_version(base: str | Path) -> int:
+    """The next free version number in a model base path. Numbered folders without a model count as taken."""
     base = Path(base)
     entries = base.iterdir() if base.is_dir() else ()
     return max((int(entry.name) for entry in entries if entry.name.isdigit()), default=0) + 1
 
 
-def initialize_from(network, path):
-    """Gives a network the weights of a trained one, to go on from there on other data or with other settings.
+def initialize_from(network: keras.Model, path: str | Path) -> None:
+    """Copies the weights of a trained network into another one, which can then be trained further.
 
     Args:
-        network: `keras.Model`.
-        path: as `find_model` takes it.
+        network: `keras.Model` that receives the weights.
+        path: the trained network, as for `find_model`.
 
     Raises:
-        InputError: if what is there is not a network of the same layers and shapes.
+        InputError: if the two networks differ in their layers or the shapes of their weights.
     """
     source = load_network(find_model(path))
-    if weight_signature(network) != weight_signature(source):
+    if isinstance(source, ForeignSavedModel) or weight_signature(network) != weight_signature(source):
         raise InputError(
             f"--start-from {path} is a {source.name or 'SavedModel'} with other layers than this {network.name}: "
             "--variant, --norm, --head and --activation must be those that it was trained with"

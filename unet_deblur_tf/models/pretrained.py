@@ -1,7 +1,7 @@
-"""The trained networks that come with the package: `weights/`, with a model card in its README.
+"""The trained networks that come with the package, in `weights/`; the README there is their model card.
 
-`manifest.json` says which there are, which one is taken where none is named, and what each file's
-SHA-256 must be. `experiments/ship.py` writes it.
+`manifest.json` lists the networks, names the default one and holds the SHA-256 of each file. `experiments/ship.py`
+writes it.
 """
 
 import hashlib
@@ -13,41 +13,46 @@ from unet_deblur_tf.errors import InputError
 FOLDER = Path(__file__).parents[1] / "weights"
 
 
-def manifest(folder=FOLDER):
-    """What `manifest.json` holds: {"default": name, "networks": {name: {"file", "sha256", ...}}}; empty without one."""
+def manifest(folder: str | Path = FOLDER) -> dict:
+    """Reads `manifest.json`.
+
+    Returns:
+        dict {"default": name, "networks": {name: {"file", "sha256", ...}}}; without the file, an empty one of this
+        form.
+    """
     path = Path(folder) / "manifest.json"
     return json.loads(path.read_text()) if path.exists() else {"default": None, "networks": {}}
 
 
-def find(name=None, folder=FOLDER):
-    """The file of a network that comes with the package.
+def find(name: str | None = None, folder: str | Path = FOLDER) -> Path | None:
+    """Finds the file of a network that comes with the package.
 
     Args:
-        name: str, None for the default.
-        folder: `Path`.
+        name: str, or None for the default network.
+        folder: path of the folder with the networks and their manifest.
 
     Returns:
-        `Path`, None if there is no such network.
+        `Path`, or None if there is no such network.
     """
-    found = manifest(folder)
-    entry = found["networks"].get(found["default"] if name is None else name)
+    contents = manifest(folder)
+    entry = contents["networks"].get(contents["default"] if name is None else name)
     return entry and Path(folder) / entry["file"]
 
 
-def is_own(path, folder=FOLDER):
-    """Whether a file lies among those that came with the package."""
+def is_own(path: str | Path, folder: str | Path = FOLDER) -> bool:
+    """Whether a file lies in the folder of the networks that come with the package."""
     return Path(path).parent.resolve() == Path(folder).resolve()
 
 
-def check(path, folder=FOLDER):
-    """Makes sure that a file that came with the package is as it was shipped; passes any other file.
+def check(path: str | Path, folder: str | Path = FOLDER) -> None:
+    """Checks that a file that comes with the package is unchanged. Any other file passes.
 
     Args:
-        path: of any file.
-        folder: `Path` of what came with the package.
+        path: path of any file.
+        folder: path of the folder with the networks and their manifest.
 
     Raises:
-        InputError: if it is missing or differs.
+        InputError: if the file is missing, or its SHA-256 differs from the manifest's.
     """
     path = Path(path)
     if not is_own(path, folder):

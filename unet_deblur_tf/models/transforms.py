@@ -1,4 +1,4 @@
-"""The same network in another form: local pooling, another precision; and what can be read off a network."""
+"""A network in another form (local pooling, another precision), and properties that can be read from a network."""
 
 import math
 
@@ -14,53 +14,57 @@ from unet_deblur_tf.models.layers import (
 from unet_deblur_tf.models.unet import PICTURE_LAYERS
 
 
-def with_local_pooling(network, window):
-    """The same network, sharing its weights, with squeeze-and-excitation over a window (TLC) or the whole picture.
+def with_local_pooling(network: keras.Model, window: float | None) -> keras.Model:
+    """Changes the window over which squeeze-and-excitation takes its means (TLC, see `layers.Squeeze`).
 
     Args:
-        network: `keras.Model` as `unet` builds it.
-        window: pixels of the picture, rounded up to a multiple of 16; None for the whole picture.
+        network: `keras.Model` as `unet.unet` builds it.
+        window: side of the window in pixels of the picture, rounded up to a multiple of 16. None for the whole picture.
 
     Returns:
-        A `keras.Model`; `network` itself if it has no squeeze-and-excitation.
+        A `keras.Model` that shares its weights with `network`; `network` itself if it has no squeeze-and-excitation.
     """
     if not squeeze_layers(network):
         return network
     window = None if window is None else -(-int(window) // CELL) * CELL
 
-    def exchange(layer):
+    def with_window(layer):
         return Squeeze(layer.stride, window, name=layer.name) if isinstance(layer, Squeeze) else layer
 
-    return keras.models.clone_model(network, clone_function=exchange)
+    return keras.models.clone_model(network, clone_function=with_window)
 
 
-def in_precision(network, precision):
-    """The same network with the same weights, computing in another precision.
+def in_precision(network: keras.Model, precision: str) -> keras.Model:
+    """Copies a network into another precision, with the same weights.
 
-    The picture itself and the means of squeeze-and-excitation stay in float32, as `unet` has them.
+    The picture itself and the means of squeeze-and-excitation stay in float32, as in `unet.unet`.
 
     Args:
-        network: `keras.Model` as `unet` builds it.
+        network: `keras.Model` as `unet.unet` builds it.
         precision: str, a Keras dtype policy, such as "float32" or "mixed_bfloat16".
 
     Returns:
-        A `keras.Model` with weights of its own.
+        A `keras.Model` with its own copy of the weights.
     """
 
-    def anew(layer):
+    def copy_layer(layer):
         stays = isinstance(layer, (Squeeze, CropLike)) or layer.name in PICTURE_LAYERS
         return type(layer).from_config({**layer.get_config(), "dtype": "float32" if stays else precision})
 
-    copy = keras.models.clone_model(network, clone_function=anew)
+    copy = keras.models.clone_model(network, clone_function=copy_layer)
     copy.set_weights(network.get_weights())
     return copy
 
 
-def weight_signature(network):
-    """What two networks must agree in to exchange weights: a dict from layers' names to (kind, shapes of weights)."""
+def weight_signature(network: keras.Model) -> dict:
+    """What two networks must have in common to exchange weights.
+
+    Returns:
+        dict from a layer's name to (kind of layer, list of the shapes of its weights).
+    """
     return {
         layer.name: (
-            # Keras' own in networks of before there was ours; they hold the same.
+            # Older files hold Keras' own BatchNormalization, with the same weights as our FusedBatchNormalization.
             "norm" if isinstance(layer, keras.layers.BatchNormalization) else type(layer).__name__,
             [weight.shape for weight in layer.weights],
         )
@@ -68,30 +72,29 @@ def weight_signature(network):
     }
 
 
-def squeeze_layers(network):
-    """The network's `Squeeze` layers, empty if it has no squeeze-and-excitation."""
+def squeeze_layers(network: keras.Model) -> list[Squeeze]:
+    """The network's `Squeeze` layers; empty if it has no squeeze-and-excitation."""
     return [layer for layer in network.layers if isinstance(layer, Squeeze)]
 
 
-def scale_of(network):
-    """How much smaller than the picture the network's first layer works, see `unet`; 1 for most."""
+def scale_of(network: keras.Model) -> int:
+    """The `scale` that the network was built with, see `unet.unet`; 1 for most variants."""
     return math.prod(layer.block for layer in network.layers if isinstance(layer, PixelUnshuffle))
 
 
-def receptive_radius(scale=1):
-    """How far, in pixels, what a U-Net puts out at a place depends on the picture (squeeze-and-excitation aside).
+def receptive_radius(scale: int = 1) -> int:
+    """How many pixels around an output pixel can influence it, squeeze-and-excitation aside.
 
-    The longest way goes down to the bottleneck and up again: two 3x3 convolutions at
-    each resolution on the way down and on the way up, pooling (whose window reaches one
-    pixel aside) and bilinear upsampling (one coarse pixel). The variants' other ways are
-    shorter; `compress` adds one 3x3 convolution to a stage. With a `scale` all of it is
-    that much larger, and the output is a 3x3 convolution.
+    The longest path goes down to the bottleneck and up again. It passes two 3x3 convolutions at each resolution on the
+    way down and again on the way up, pooling (whose window reaches one pixel to the side) and bilinear upsampling (one
+    coarse pixel). The other paths through the variants are shorter; `compress` adds one 3x3 convolution to a stage. A
+    `scale` multiplies the radius, and its output layer is a 3x3 convolution.
 
     Args:
-        scale: as in `unet`.
+        scale: int, as in `unet.unet`.
 
     Returns:
-        int, an upper bound, a multiple of 16 times the scale.
+        int, an upper bound, which is a multiple of 16 times the scale.
     """
     depth = len(WIDTHS)
     down = sum(2 * 2**level for level in range(depth))
@@ -102,8 +105,8 @@ def receptive_radius(scale=1):
     return scale * (-(-(down + pooling + up + upsampling + out) // CELL) * CELL)
 
 
-def pooling_of(network):
-    """For reports: such as "local (144 px)", "global", or "none" for a network without squeeze-and-excitation."""
+def pooling_of(network: keras.Model) -> str:
+    """The pooling as reports name it: "local (144 px)", "global", or "none" without squeeze-and-excitation."""
     windows = [layer.window for layer in squeeze_layers(network)]
     if not windows:
         return "none"

@@ -1,15 +1,15 @@
-"""The U-Nets, as the figure draws them: blocks are functions, `unet` assembles them.
+"""The U-Nets. The blocks are functions (`blocks`); `unet` assembles them.
 
-The ten layers of the figure and the names that their Keras layers begin with:
+A network has the ten layers of the original student project's figure. The names of its Keras layers begin with them:
 
     1 inc    2-5 down1..down4    6-9 up1..up4    10 out
 
-`unet` needs nothing but Keras and runs on every Keras backend.
+This module needs only Keras and runs on every Keras backend.
 
-    from unet_deblur_tf.models import build
+    from unet_deblur_tf import build
 
-    model = build("concat_se")                 # (None, None, None, 3) -> the same
-    restored = model(blurred)                  # float32 in 0..1, any height and width
+    network = build("concat_se")               # (None, None, None, 3) to the same shape
+    restored = network(blurred)                # float32 in 0..1, any height and width
 """
 
 import keras
@@ -26,19 +26,19 @@ from unet_deblur_tf.models.layers import (
     Squeeze,
 )
 
-# They compute the picture itself, in float32 whatever the precision policy.
+# These layers compute the picture itself. They use float32 under every precision policy.
 PICTURE_LAYERS = ("out_crop", "out_add", "out_sigmoid")
 
 
-def build(variant, **overrides):
-    """Builds a variant by its name on the command line.
+def build(variant: str, **overrides) -> keras.Model:
+    """Builds a variant by the name that the command line uses.
 
     Args:
-        variant: str, a key of `VARIANTS`.
-        **overrides: arguments of `unet` that replace the variant's, such as `norm` or `head`.
+        variant: str, a key of `configs.VARIANTS`.
+        **overrides: arguments of `unet` that replace those of the variant, such as `norm` or `head`.
 
     Returns:
-        A `keras.Model`, see `unet`.
+        A `keras.Model` with fresh weights, see `unet`.
 
     Raises:
         ValueError: if there is no such variant.
@@ -49,41 +49,38 @@ def build(variant, **overrides):
 
 
 def unet(
-    skips="own",
-    attention=False,
-    compress=False,
-    norm="batch",
-    head="residual",
-    activation="relu",
-    widths=WIDTHS,
-    scale=1,
-    name="unet",
-):
-    """A U-Net for image restoration, five resolutions deep.
+    skips: str = "own",
+    attention: bool = False,
+    compress: bool = False,
+    norm: str = "batch",
+    head: str = "residual",
+    activation: str = "relu",
+    widths: tuple[int, ...] = WIDTHS,
+    scale: int = 1,
+    name: str = "unet",
+) -> keras.Model:
+    """Builds a U-Net for image restoration, five resolutions deep.
 
     Args:
-        skips: "own" gives each decoder stage the encoder features of its own
-            resolution, as a U-Net does; "all" gives it those of all four levels,
-            average-pooled or bilinearly upsampled to its resolution; "projected" adds
-            up the same four levels and the stage below, each brought to the stage's
-            width by a 1x1 convolution (see `projection`).
-        attention: bool, squeeze-and-excitation on each level that a stage receives.
-        compress: bool, reduces the levels that a stage receives to the stage's width
-            (1x1 convolution to four times the width, then 3x3). Not with "projected".
-        norm: "batch", "layer" (over the channels of each pixel) or "none".
-            Convolutions have biases where there is no norm to shift their output.
-        head: "residual" (input + correction, the correction zero at initialisation)
-            or "sigmoid".
+        skips: which encoder levels each decoder stage receives. "own": the level of the stage's resolution, as in the
+            original U-Net. "all": all four levels, average-pooled or bilinearly upsampled to the stage's resolution.
+            "projected": 1x1 convolutions bring all four levels and the stage below to the stage's width, and their
+            results are added up (see `blocks.projection`).
+        attention: bool, whether to apply squeeze-and-excitation to each level that a stage receives.
+        compress: bool, whether to reduce the levels that a stage receives to the stage's width: a 1x1 convolution to
+            four times the width, then a 3x3 convolution. Not with "projected".
+        norm: "batch", "layer" (over the channels of each pixel) or "none". Convolutions have biases only with "none".
+        head: "residual" (the input plus a correction, which is zero at initialisation) or "sigmoid".
         activation: "relu" or "leaky_relu" (slope 0.2).
-        widths: five ints, channels of the encoder's layers `inc`, `down1`..`down4`.
-        scale: 1, or how much smaller than the picture `inc` works: blocks of `scale` x
-            `scale` pixels become channels before it, and pixels again after `out`.
-        name: str, the model's name.
+        widths: five ints, the channels of the encoder layers `inc`, `down1`..`down4`.
+        scale: int. With a `scale` above 1, `inc` works at 1 / `scale` of the picture's resolution: blocks of `scale` x
+            `scale` pixels become channels before `inc`, and channels become pixels again after `out`.
+        name: str, the name of the model.
 
     Returns:
-        A functional `keras.Model` from `image` to the restored picture, both float32
-        `(batch, height, width, 3)` in 0..1, any height and width from 1 up. A
-        residual output can leave 0..1 by a little: clip it.
+        A functional `keras.Model` from `image` to the restored picture, both float32 `(batch, height, width, 3)` in
+        0..1. Height and width can be any number of pixels from 1 up. The output of a residual head can leave 0..1
+        slightly: clip it.
 
     Raises:
         ValueError: if an argument is not one of the above.
@@ -91,23 +88,10 @@ def unet(
     References:
         Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015.
         Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
-        Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient
-        Sub-Pixel Convolutional Neural Network", CVPR 2016 (`scale`).
+        Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
+        Network", CVPR 2016 (`scale`).
     """
-    for argument, value, choices in (
-        ("skips", skips, SKIPS),
-        ("norm", norm, NORMS),
-        ("head", head, HEADS),
-        ("activation", activation, ACTIVATIONS),
-    ):
-        if value not in choices:
-            raise ValueError(f"{argument} must be one of {', '.join(choices)}. Received: {argument}={value!r}")
-    if len(widths) != 5:
-        raise ValueError(f"widths must have five entries, one per encoder layer. Received: widths={widths!r}")
-    if not isinstance(scale, int) or scale < 1:
-        raise ValueError(f"scale must be a positive int. Received: scale={scale!r}")
-    if skips == "projected" and compress:
-        raise ValueError("compress does not go with skips='projected', which reduces the levels by itself")
+    _check_arguments(skips, compress, norm, head, activation, widths, scale)
     style = dict(norm=norm, activation=activation)
 
     image = keras.Input((None, None, 3), name="image")
@@ -122,42 +106,73 @@ def unet(
         x = double_conv(x, width, width, **style, name=f"down{number}")
 
     pyramid = resize_levels(levels) if skips != "own" else None
-    if attention:
-        # Of each level at its own resolution: neither kind of resizing changes the mean over the picture.
-        means = [
-            Squeeze(scale * 2**index, name=f"level{index + 1}_squeeze")(level) for index, level in enumerate(levels)
-        ]
-    for number in range(1, len(levels) + 1):
-        stage, level = f"up{number}", len(levels) - number
-        width = widths[level]
-        sources = range(len(levels)) if skips != "own" else [level]
-        if skips == "all":
-            seen = pyramid[level]
-        elif skips == "projected":
-            # Coarser levels are upsampled after their projection.
-            seen = [pyramid[max(level, source)][source] for source in sources]
-        else:
-            seen = [levels[level]]
+    means = _squeeze(levels, scale) if attention else None
+    for number, level in enumerate(reversed(range(len(levels))), start=1):
+        stage, width = f"up{number}", widths[level]
+        received = _received_levels(skips, levels, pyramid, level)
         if attention:
-            seen = [
-                Excitation(name=f"{stage}_se{source + 1}")([features, means[source]])
-                for features, source in zip(seen, sources)
-            ]
+            received = _excite(received, means, stage)
+        received = list(received.values())
         if skips == "projected":
-            x = projection(seen, level, x, width, norm, stage)
-            x = double_conv(x, width, width, **style, name=stage)
-            continue
-        if compress:
-            seen = [compression(join(seen, f"{stage}_levels"), width, **style, name=f"{stage}_reduce")]
-        x = BilinearUpsampling2D(name=f"{stage}_upsample")(x)
-        x = join([*seen, x], f"{stage}_concat")
-        x = double_conv(x, width, widths[max(level - 1, 0)], **style, name=stage)
+            x = projection(received, level, x, width, norm, stage)
+            width_above = width
+        else:
+            if compress:
+                received = [compression(join(received, f"{stage}_levels"), width, **style, name=f"{stage}_reduce")]
+            x = BilinearUpsampling2D(name=f"{stage}_upsample")(x)
+            x = join([*received, x], f"{stage}_concat")
+            width_above = widths[max(level - 1, 0)]
+        x = double_conv(x, width, width_above, **style, name=stage)
+    return keras.Model(image, _output(x, image, head, scale), name=name)
 
-    # `PICTURE_LAYERS`, in float32.
+
+def _check_arguments(skips, compress, norm, head, activation, widths, scale):
+    """Raises a ValueError if an argument of `unet` is out of range."""
+    for argument, value, choices in (
+        ("skips", skips, SKIPS),
+        ("norm", norm, NORMS),
+        ("head", head, HEADS),
+        ("activation", activation, ACTIVATIONS),
+    ):
+        if value not in choices:
+            raise ValueError(f"{argument} must be one of {', '.join(choices)}. Received: {argument}={value!r}")
+    if len(widths) != 5:
+        raise ValueError(f"widths must have five entries, one per encoder layer. Received: widths={widths!r}")
+    if not isinstance(scale, int) or scale < 1:
+        raise ValueError(f"scale must be a positive int. Received: scale={scale!r}")
+    if skips == "projected" and compress:
+        raise ValueError("compress does not go with skips='projected', which reduces the levels by itself")
+
+
+def _received_levels(skips, levels, pyramid, stage_level):
+    """The encoder levels that a decoder stage receives: a dict from a level's index to its features."""
+    if skips == "own":
+        return {stage_level: levels[stage_level]}
+    if skips == "all":
+        return dict(enumerate(pyramid[stage_level]))
+    # "projected": coarser levels keep their resolution, since they are upsampled after their projection.
+    return {source: pyramid[max(stage_level, source)][source] for source in range(len(levels))}
+
+
+def _squeeze(levels, scale):
+    """The mean of each channel of each level, at the level's resolution: resizing does not change these means."""
+    return [Squeeze(scale * 2**index, name=f"level{index + 1}_squeeze")(level) for index, level in enumerate(levels)]
+
+
+def _excite(received, means, stage):
+    """Squeeze-and-excitation of each level that a stage receives."""
+    return {
+        source: Excitation(name=f"{stage}_se{source + 1}")([features, means[source]])
+        for source, features in received.items()
+    }
+
+
+def _output(x, image, head, scale):
+    """Layer 10 of the figure: from features to the restored picture. `PICTURE_LAYERS` compute in float32."""
     residual = head == "residual"
     x = keras.layers.Conv2D(
         3 * scale**2,
-        1 if scale == 1 else 3,  # the pixels of a block need their neighbours' blocks
+        1 if scale == 1 else 3,  # the pixels of a block need those of the blocks around it
         padding="same",
         kernel_initializer="zeros" if residual else "glorot_uniform",
         name="out_conv",
@@ -166,7 +181,5 @@ def unet(
         x = PixelShuffle(scale, name="out_shuffle")(x)
     x = CropLike(dtype="float32", name="out_crop")([x, image])
     if residual:
-        x = keras.layers.Add(dtype="float32", name="out_add")([image, x])
-    else:
-        x = keras.layers.Activation("sigmoid", dtype="float32", name="out_sigmoid")(x)
-    return keras.Model(image, x, name=name)
+        return keras.layers.Add(dtype="float32", name="out_add")([image, x])
+    return keras.layers.Activation("sigmoid", dtype="float32", name="out_sigmoid")(x)

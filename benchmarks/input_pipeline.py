@@ -179,7 +179,7 @@ def memory_of_all():
 
 
 def one_row(arguments):
-    from unet_deblur_tf.data.pairs import find_pairs
+    from unet_deblur_tf.data.trees import find_pairs
 
     pairs = [pair for split in find_pairs(Path(arguments.data)).values() for pair in split]
     pairs *= arguments.times  # nothing below can tell, save that the files are sooner in the system's cache

@@ -8,17 +8,10 @@ import pytest
 from PIL import Image
 
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data.pairs import (
-    Pair,
-    by_sequence,
-    evenly_spaced,
-    find_pairs,
-    hold_out,
-    measure_pairs,
-    require_size,
-)
+from unet_deblur_tf.data.pairs import Pair, by_sequence, evenly_spaced, hold_out, measure_pairs, require_size
 from unet_deblur_tf.data.pictures import picture_size, read_picture
 from unet_deblur_tf.data.sources import load_pairs
+from unet_deblur_tf.data.trees import find_pairs
 from unet_deblur_tf.errors import InputError
 
 
@@ -155,22 +148,21 @@ def test_no_pictures(tmp_path):
 def test_a_missing_twin_is_named(make_pairs):
     root = make_pairs("train/A/{}/1.png", "train/A/{}/2.png", "train/A/{}/3.png")
     (root / "train/A/sharp/2.png").unlink()
-    fails(["train/A/blur/2.png has no twin in", "train/A/sharp"], load_pairs, root, "train")
+    fails(["train/A/blur/2.png has no sharp twin in", "train/A/sharp"], load_pairs, root, "train")
     (root / "train/A/sharp/1.png").unlink()
     fails(["1 more"], load_pairs, root, "train")
 
 
 def test_a_missing_blur_folder_is_named(make_pairs):
     root = make_pairs("test/A/{}/1.png")
-    fails(
-        ["pictures in", "test/A/sharp but none in a folder 'blur_gamma'"], load_pairs, root, "test", blur="blur_gamma"
-    )
+    message = ["sharp pictures in", "test/A/sharp", "no blurred ones in a folder 'blur_gamma'"]
+    fails(message, load_pairs, root, "test", blur="blur_gamma")
 
 
 def test_a_missing_sharp_folder_is_named(make_pairs):
     root = make_pairs("train/A/{}/1.png", "train/B/{}/1.png")
     shutil.rmtree(root / "train/B/sharp")
-    fails(["pictures in", "train/B/blur but none in a folder 'sharp'"], load_pairs, root, "train")
+    fails(["train/B/blur has 1 pictures, but no sharp twins beside it"], load_pairs, root, "train")
 
 
 def test_two_pictures_of_one_name_are_named(make_pairs, save_picture, picture):

@@ -3,26 +3,38 @@
 import argparse
 import shlex
 
-from unet_deblur_tf.configs import POOLINGS, PRECISIONS
+from unet_deblur_tf.configs import DATA_KINDS, DIFFICULTIES, POOLINGS, PRECISIONS
 
-DATA_DEFAULTS = {"data": "synthetic", "data_dir": None, "blur": "blur", "difficulty": "quick"}
+DATA_DEFAULTS = {
+    "data": "synthetic", "data_dir": None, "kind": None, "blur": None, "sharp": None, "difficulty": "quick",
+}  # fmt: skip
 
 
 def add_data_arguments(parser):
-    """The flags that say which pairs: `--data`, `--data-dir`, `--blur`, `--difficulty`, `--cache-dir`."""
-    from unet_deblur_tf.configs import DIFFICULTIES
-
+    """The flags that say which pairs, from `--data` to `--cache-dir`."""
     parser.set_defaults(**DATA_DEFAULTS)
     parser.add_argument(
         "--data",
-        help="'synthetic' (default), 'gopro', a folder of pairs, or a folder of sharp photos to blur",
+        help="'synthetic' (default), 'gopro', a folder of pairs in any usual layout, or one of sharp photos to blur",
     )
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
         help="for --data gopro: folder of TensorFlow Datasets, GOPRO_Large.zip may lie in it (default: as TFDS has it)",
     )
-    parser.add_argument("--blur", metavar="NAME", help="folder of blurred pictures: blur, blur_gamma")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=DATA_KINDS,
+        help="what the folder of --data holds: pairs; sharp photos; or pictures whose left half is blurred and whose "
+        "right half is sharp (default: told from its folders and file names, and refused if they do not tell)",
+    )
+    parser.add_argument(
+        "--blur",
+        metavar="NAME",
+        help="name of the folders of blurred pictures, such as blur_gamma (default: the usual)",
+    )
+    parser.add_argument("--sharp", metavar="NAME", help="name of the folders of sharp pictures (default: the usual)")
     parser.add_argument(
         "--difficulty",
         choices=DIFFICULTIES,
@@ -106,7 +118,8 @@ def restoring_options(arguments):
 def data_flags(options):
     """The same flags once more, those that are not the defaults, for a command to type next."""
     given = {name: options[name] for name, default in DATA_DEFAULTS.items() if options[name] != default}
-    return "".join(f" --{name.replace('_', '-')} {shlex.quote(value)}" for name, value in given.items())
+    flag = {name: name.replace("_", "-") for name in given} | {"kind": "as"}
+    return "".join(f" --{flag[name]} {shlex.quote(value)}" for name, value in given.items())
 
 
 def positive_int(text):

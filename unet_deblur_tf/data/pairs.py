@@ -1,19 +1,15 @@
-"""Pairs of pictures on disk: blurred ones and, under the same names, their sharp twins.
-
-A folder `sharp/` with a folder `blur/` beside it is a sequence. Any tree of them will
-do, GoPro's official layout ({train,test}/SEQUENCE/{blur,sharp}/FRAME.png) and a plain
-{blur,sharp}/ among them; a folder named train, val or test gives the split.
-"""
+"""Pairs of a blurred picture and its sharp twin: their splits, and what is held out where a split is missing."""
 
 import collections
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from unet_deblur_tf.data.pictures import find_pictures, picture_size
+from unet_deblur_tf.data.pictures import picture_size
 from unet_deblur_tf.errors import InputError
 
 SPLITS = ("train", "val", "test")
+FEWEST = 3  # that can be divided into three splits
 HELD_OUT = 0.1  # share of the pairs held out for a split that the folder does not name
 
 
@@ -32,55 +28,6 @@ class Pair(NamedTuple):
     blur: Path
     sharp: Path
     size: tuple | None = None
-
-
-def find_pairs(root, blur="blur"):
-    """All pairs below a folder, by split, as `match_pairs` finds them."""
-    return match_pairs(find_pictures(root, recursive=True), root, blur)
-
-
-def match_pairs(paths, root, blur="blur"):
-    """Pairs pictures by where they are and what they are called, whatever their endings.
-
-    Args:
-        paths: `PurePath` of all pictures below `root`; they need not be on disk.
-        root: `PurePath`.
-        blur: name of the folder of blurred pictures, such as GoPro's "blur_gamma".
-
-    Returns:
-        dict from "train", "val", "test" or "" to a list of `Pair`, by the outermost
-        folder below `root` that has such a name ("" where none has); empty if there are
-        no pictures in a folder `sharp` nor in one named as `blur`.
-
-    Raises:
-        InputError: if a picture has no twin, or one of the two folders stands alone.
-    """
-    sequences = {}
-    for path in paths:
-        if path.parent.name in (blur, "sharp") and path.parent != root:
-            kinds = sequences.setdefault(path.parent.parent, {})
-            named = kinds.setdefault(path.parent.name, {})
-            if path.stem in named:
-                raise InputError(f"{named[path.stem]} and {path} have the same name: which is meant?")
-            named[path.stem] = path
-    splits = {}
-    for folder, kinds in sorted(sequences.items()):
-        for kind, other in ((blur, "sharp"), ("sharp", blur)):
-            if kind not in kinds:
-                raise InputError(f"There are pictures in {folder / other} but none in a folder {kind!r} beside it")
-        for kind, other in ((blur, "sharp"), ("sharp", blur)):
-            alone = sorted(kinds[kind].keys() - kinds[other].keys())
-            if alone:
-                more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-                raise InputError(f"{kinds[kind][alone[0]]} has no twin in {folder / other}{more}")
-        sequence = list(folder.relative_to(root).parts)
-        split = next((part for part in sequence if part in SPLITS), "")
-        if split:
-            sequence.remove(split)  # the first of that name
-        splits.setdefault(split, []).extend(
-            Pair("/".join(sequence), name, kinds[blur][name], kinds["sharp"][name]) for name in sorted(kinds[blur])
-        )
-    return splits
 
 
 def choose_split(splits, split, grouping, root):
@@ -109,7 +56,10 @@ def choose_split(splits, split, grouping, root):
     splits["train"] = rest
     if not splits.get(split):
         present = ", ".join(f"{len(items)} for {name}" for name, items in splits.items() if items)
-        raise InputError(f"{root} has nothing for the {split} split; it has {present}")
+        few = ""
+        if len(rest) < FEWEST and split != "train":
+            few = f". At least {FEWEST} are needed to hold some out; evaluate --split all scores all of them"
+        raise InputError(f"{root} has nothing for the {split} split; it has {present}{few}")
     return splits[split]
 
 

@@ -38,6 +38,23 @@ class StoredPicture(NamedTuple):
             return io.BytesIO(file.read(self.length))
 
 
+class HalfPicture(NamedTuple):
+    """The left or the right half of a picture file that shows blurred and sharp side by side.
+
+    Attributes:
+        path: `Path` of the file.
+        start: "left" or "right".
+        size: (width, height) of the half.
+    """
+
+    path: Path
+    start: str
+    size: tuple
+
+    def __str__(self):
+        return f"the {self.start} half of {self.path}"
+
+
 def is_picture(path):
     """Whether a file's name is that of a picture; hidden files are none."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
@@ -57,11 +74,15 @@ def read_picture(path):
     """Reads a picture as uint8 `(height, width, 3)` RGB: upright, rounded to 8 bits, grey repeated, alpha dropped.
 
     Args:
-        path: `Path` or `StoredPicture`.
+        path: `Path`, `StoredPicture`, `HalfPicture` or `lmdb_pictures.LmdbPicture`.
 
     Raises:
         InputError: naming the file, if it is missing, damaged or no picture.
     """
+    if isinstance(path, HalfPicture):
+        whole = read_picture(path.path)
+        middle = whole.shape[1] // 2
+        return whole[:, :middle] if path.start == "left" else whole[:, middle:]
     return to_8_bit(read_photo(path).pixels)
 
 
@@ -69,9 +90,9 @@ def picture_size(path):
     """(width, height) of a picture when it is upright, from its header alone.
 
     Args:
-        path: `Path` or `StoredPicture`.
+        path: as `read_picture` takes it.
 
     Raises:
         InputError: naming the file, if it is missing or no picture.
     """
-    return path.size if isinstance(path, StoredPicture) else photo_size(path)
+    return photo_size(path) if isinstance(path, Path) else path.size

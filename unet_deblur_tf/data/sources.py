@@ -4,49 +4,50 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from unet_deblur_tf.configs import DIFFICULTIES, Difficulty
+from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data import generated
 from unet_deblur_tf.data.gopro.source import VALIDATION_SEQUENCES
-from unet_deblur_tf.data.pairs import SPLITS, by_sequence, choose_split, find_pairs
+from unet_deblur_tf.data.pairs import Pair, by_sequence, choose_split
 from unet_deblur_tf.data.pictures import find_pictures
+from unet_deblur_tf.data.trees import counts, read_tree
 from unet_deblur_tf.errors import InputError
 
-ACCEPTED = (
-    "'synthetic', 'gopro', a folder of pairs ({blur,sharp}/ or {train,test}/SEQUENCE/{blur,sharp}/), "
-    "or a folder of sharp photos"
-)
+ACCEPTED = "'synthetic', 'gopro', a folder of pairs, or a folder of sharp photos"
 
 
-def open_source(data, blur="blur", difficulty="quick", cache_dir=None, data_dir=None):
+def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=None, sharp=None, kind=None):
     """Finds out what data there is; looks through a folder once.
 
     Args:
-        data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS; a
-            folder of pairs; or a folder of sharp photos, blurred by the same synthesis.
-        blur: name of the blurred folder of each sequence.
+        data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS; a folder of pairs, or of sharp
+            photos that are blurred by the same synthesis, see `trees.read_tree`.
+        blur, sharp: names of the folders of blurred and sharp pictures; None for the usual ones.
         difficulty: key of `DIFFICULTIES`, for synthesised pairs.
         cache_dir: where synthesised pairs are kept, the user's cache folder by default.
         data_dir: for "gopro", the folder of TFDS.
+        kind: what a folder holds: "pairs", "photos" or "side-by-side"; None to find out.
 
     Returns:
         A `RealPairs` or a `SynthesisedPairs`.
 
     Raises:
-        InputError: if there is nothing usable, naming what was received.
+        InputError: if there is nothing usable, naming what was received, or a folder is not understood.
     """
     if data == "synthetic":
-        return SynthesisedPairs("scenes made in code", DIFFICULTIES[difficulty], cache_dir)
+        return SynthesisedPairs("scenes made in code", difficulty, cache_dir)
     if data == "gopro":
         # Only here: importing TFDS takes its time.
         from unet_deblur_tf.data.gopro.prepared import load_gopro
 
-        return RealPairs(data, load_gopro(blur, data_dir, cache_dir))
+        splits = load_gopro(blur or "blur", data_dir, cache_dir)
+        return RealPairs(data, splits, f"GoPro's official set ({blur or 'blur'}): {counts(splits)}")
     root = Path(data)
     if not root.is_dir():
         raise InputError(f"No such folder: {str(data)!r}. --data takes {ACCEPTED}")
-    if paired := find_pairs(root, blur):
-        return RealPairs(root, paired)
-    return SynthesisedPairs(root, DIFFICULTIES[difficulty], cache_dir, find_photos(root))
+    tree = read_tree(root, kind, blur, sharp)
+    if tree.photos:
+        return SynthesisedPairs(root, difficulty, cache_dir, tree.splits, tree.summary)
+    return RealPairs(root, tree.splits, tree.summary)
 
 
 def load_pairs(data, split, *options, **keywords):
@@ -61,10 +62,12 @@ class RealPairs:
     Attributes:
         root: the folder or the set's name, for messages.
         splits: dict from "train", "val", "test" or "" (no split named) to a list of `Pair`.
+        summary: str, one line that says what the pairs are.
     """
 
     root: str | Path
     splits: dict
+    summary: str
     synthesised = False
 
     def pairs(self, split):
@@ -98,16 +101,23 @@ class SynthesisedPairs:
 
     Attributes:
         root: the folder or "scenes made in code", for messages.
-        difficulty: a `Difficulty`.
+        difficulty: str, key of `DIFFICULTIES`.
         cache_dir: where the pairs are kept, the user's cache folder by default.
-        photos: dict from split to a list of `Path`, as `find_photos` finds them; None for scenes.
+        photos: dict from split to a list of `Path`, as `trees.read_tree` finds them; None for scenes.
+        found: str, what was found, for `summary`.
     """
 
     root: str | Path
-    difficulty: Difficulty
+    difficulty: str
     cache_dir: str | Path | None = None
     photos: dict | None = None
+    found: str = "scenes made in code"
     synthesised = True
+
+    @property
+    def summary(self):
+        """One line that says what the pairs are."""
+        return f"{self.found}; blurred here by synthesis, difficulty {self.difficulty}"
 
     def pairs(self, split):
         """The pairs of one split; each photo is in one split only, those to train on are used at least once.
@@ -126,27 +136,10 @@ class SynthesisedPairs:
         photos = []
         if self.photos is not None:
             photos = choose_split(self.photos, split, lambda _: self._name, self.root)
-        settings = self.difficulty
+        settings = DIFFICULTIES[self.difficulty]
         settings = settings.with_training_pairs(max(settings.scenes["train"], len(photos)))
         folder = generated.make_split(split, settings, photos, cache_dir=self.cache_dir)
-        return find_pairs(folder)[""]
+        return [Pair("", path.stem, folder / "blur" / path.name, path) for path in find_pictures(folder / "sharp")]
 
     def _name(self, path):
         return path.relative_to(self.root).as_posix()
-
-
-def find_photos(root):
-    """The photos of a folder by split: those of its folders `train/`, `val/`, `test/`, or else all under "".
-
-    Args:
-        root: `Path`.
-
-    Raises:
-        InputError: if there are none.
-    """
-    by_split = {name: find_pictures(root / name, recursive=True) for name in SPLITS if (root / name).is_dir()}
-    by_split = {name: found for name, found in by_split.items() if found}
-    by_split = by_split or {"": find_pictures(root, recursive=True)}
-    if not any(by_split.values()):
-        raise InputError(f"No pictures in {str(root)!r}. --data takes {ACCEPTED}")
-    return by_split

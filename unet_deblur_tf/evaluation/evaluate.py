@@ -21,7 +21,9 @@ def evaluate(
     protocol: str = "full",
     report: str | Path | None = None,
     overwrite: bool = False,
-    blur: str = "blur",
+    blur: str | None = None,
+    sharp: str | None = None,
+    kind: str | None = None,
     difficulty: str = "quick",
     cache_dir: str | Path | None = None,
     data_dir: str | Path | None = None,
@@ -32,7 +34,7 @@ def evaluate(
     Args:
         model: see `loading.find_model`; None for the newest network under `saved_models/`, or if there is none for
             the default network of the package.
-        data, blur, difficulty, cache_dir, data_dir: see `sources.open_source`.
+        data, blur, sharp, kind, difficulty, cache_dir, data_dir: see `sources.open_source`.
         split: "test", "val", "train" or "all".
         limit: score only that many pictures, evenly spaced.
         protocol: "full" or "original", see `scoring`.
@@ -53,7 +55,8 @@ def evaluate(
         if taken and not overwrite:
             raise InputError(f"{report} holds {', '.join(taken)} already: --overwrite replaces them")
         make_folder(report)
-    source = open_source(data, blur, difficulty, cache_dir, data_dir)
+    source = open_source(data, blur, difficulty, cache_dir, data_dir, sharp, kind)
+    print(source.summary)
     pairs = measure_pairs(evenly_spaced(source.pairs(split), limit))
     require_size(pairs, metrics.SSIM_WINDOW, "by SSIM")
     restore = Restorer(model, **restoring)
@@ -62,7 +65,8 @@ def evaluate(
         print(restore.advice)
     scores = score(restore, pairs, protocol)
     options = restore.options
-    origin = {"model": str(model), "data": str(data), "split": split, "blur": blur, "protocol": protocol}
+    origin = {"model": str(model), "data": str(data), "source": source.summary, "synthesised": source.synthesised}
+    origin.update(split=split, blur=blur, sharp=sharp, protocol=protocol)
     origin.update(pooling=restore.pooling, tile=options.tile, ensemble=options.ensemble)
     origin.update(precision=options.precision, strength=options.strength)
     if source.synthesised:

@@ -76,6 +76,8 @@ def table(summary):
             lines.append(f"{name or '.':<{width}}  {rows['images']:6}  {before}   {after}")
     lines.append("")
     note = "; [95 % interval of the mean]" if with_interval else ""
+    if summary.get("synthesised"):
+        note += f"; blurred here by synthesis, difficulty {summary['difficulty']}"
     lines.append(f"{summary['images']} pictures, {summary['seconds_per_picture']:.3f} s per picture (median){note}")
     return "\n".join(lines)
 

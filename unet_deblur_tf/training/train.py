@@ -50,7 +50,7 @@ class Settings:
 
     variant: str
     data: str
-    blur: str
+    blur: str | None
     difficulty: str
     epochs: int
     steps_per_epoch: int | None
@@ -67,6 +67,8 @@ class Settings:
     seed: int
     crops_per_picture: int | None = None
     start_from: str | None = None
+    sharp: str | None = None
+    kind: str | None = None
 
 
 @dataclasses.dataclass
@@ -161,7 +163,7 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     settings = keep_crops_per_picture(settings, work, strategy, fresh)
     settings = fill_defaults(settings, pairs["train"], cache)
     require_size(pairs["train"], settings.crop, "by --crop")
-    print(", ".join(f"{len(some)} {split} pairs" for split, some in pairs.items()), f"from {settings.data}")
+    print(", ".join(f"{len(some)} {split} pairs" for split, some in pairs.items()))
     print(f"Cache: {cache} ({reason}), {settings.crops_per_picture} crops in a row per picture")
 
     recorded = dataclasses.asdict(settings)
@@ -178,7 +180,9 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
 
 def find_data(settings, cache_dir, data_dir):
     """The pairs to train on, to validate with and to score at the end, measured: a dict by split."""
-    source = open_source(settings.data, settings.blur, settings.difficulty, cache_dir, data_dir)
+    options = settings.blur, settings.difficulty, cache_dir, data_dir, settings.sharp, settings.kind
+    source = open_source(settings.data, *options)
+    print(source.summary)
     limits = {"train": None, "val": VALIDATION_LIMIT, "test": TEST_LIMIT}
     pairs = {split: measure_pairs(evenly_spaced(source.pairs(split), limits[split])) for split in SPLITS}
     require_size(pairs["val"] + pairs["test"], metrics.SSIM_WINDOW, "by SSIM")

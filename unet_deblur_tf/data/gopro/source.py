@@ -7,8 +7,9 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from unet_deblur_tf.data.pairs import match_pairs
+from unet_deblur_tf.data.layouts import match_tree
 from unet_deblur_tf.data.pictures import find_pictures, is_picture
+from unet_deblur_tf.data.trees import by_split
 from unet_deblur_tf.errors import InputError
 
 NAME = "GOPRO_Large"
@@ -95,7 +96,9 @@ def official_pairs(source, blur):
     Raises:
         InputError: if the layout is another one, a twin is missing, or there are no pairs of a split.
     """
-    splits = match_pairs(source.pictures(), source.root, blur)
+    paths = [path for path in source.pictures() if path.parent.name in (blur, "sharp")]
+    match = match_tree(paths, source.root, blur, "sharp") if paths else None
+    splits = by_split(match.pairs) if match else {}
     for split in OFFICIAL_COUNTS:
         if not splits.get(split):
             raise InputError(f"{source.root} has no pairs in {split}/: expected is {LAYOUT}")

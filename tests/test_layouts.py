@@ -1,0 +1,320 @@
+"""The layouts of the field: read as what they are, or refused; a tree of pairs is never taken for photos."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unet_deblur_tf.data.layouts import LAYOUTS, Words, bare_stem, read_words
+from unet_deblur_tf.data.pairs import measure_pairs
+from unet_deblur_tf.data.pictures import picture_size, read_picture
+from unet_deblur_tf.data.sources import open_source
+from unet_deblur_tf.errors import InputError
+
+# Each pair has a level of grey of its own, half of it when blurred, so that twins can be told from the pixels.
+LEVELS = range(20, 250, 20)
+SIZE = (32, 24)
+
+
+def level_of(picture):
+    return int(read_picture(picture)[0, 0, 0])
+
+
+@pytest.fixture
+def make_tree(tmp_path):
+    """Makes a tree from (blurred path, sharp path) of each pair; returns its folder."""
+
+    def make(pairs, *more):
+        for level, twins in zip(LEVELS, pairs):
+            for path, grey in zip(twins, (level // 2, level)):
+                save(tmp_path / "tree" / path, grey)
+        for path in more:
+            save(tmp_path / "tree" / path, 3)
+        return tmp_path / "tree"
+
+    return make
+
+
+def save(path, grey):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", SIZE, (grey,) * 3).save(path, **({"quality": 100} if path.suffix == ".jpg" else {}))
+
+
+def assert_holds(root, **expected):
+    """The tree has so many pairs of each split, and every one of them is of one scene."""
+    source = open_source(root)
+    assert not source.synthesised
+    found = {split or "unnamed": len(pairs) for split, pairs in source.splits.items()}
+    assert found == expected
+    twins = [(level_of(pair.blur), level_of(pair.sharp)) for pairs in source.splits.values() for pair in pairs]
+    assert all(abs(2 * blurred - sharp) <= 2 for blurred, sharp in twins)
+    assert len(set(twins)) == len(twins)
+    assert str(root) in source.summary
+    for count in expected.values():
+        assert str(count) in source.summary
+
+
+def by_split(rule, splits=("train", "test")):
+    """Pairs of paths by a rule from a split's name and a number; three of each split."""
+    return [rule(split, number) for split, number in itertools.product(splits, range(3))]
+
+
+TREES = {
+    "GoPro": lambda s, n: [f"{s}/GOPR0{n}/{kind}/000001.png" for kind in ("blur", "sharp")],
+    "BSD": lambda s, n: [f"{s}/{n}/{kind}/RGB/0001.png" for kind in ("Blur", "Sharp")],
+    "MPRNet": lambda s, n: [f"{s}/{kind}/GOPR0372_07_00-00004{n}.png" for kind in ("input", "target")],
+    "MPRNet, below": lambda s, n: [f"Datasets/GoPro/{s}/{kind}/{n}.png" for kind in ("input", "target")],
+    "NAFNet": lambda s, n: [f"{s}/{kind}_crops/{n}_s00{n}.png" for kind in ("input", "target")],
+    "REDS": lambda s, n: [f"{s}/{s}_{kind}/00{n}/00000001.png" for kind in ("blur", "sharp")],
+    "REDS, unpacked": lambda s, n: [f"{s}_{kind}/00{n}/00000001.png" for kind in ("blur", "sharp")],
+    "sides around splits": lambda s, n: [f"{kind}/{s}/{n}.png" for kind in ("blurry", "sharp")],
+    "sides around sequences": lambda s, n: [f"{s}/{kind}/A{n}/1.png" for kind in ("blur", "GT")],
+    "A and B": lambda s, n: [f"{s}/{kind}/{n}.png" for kind in "AB"],
+    "A and B as sequences": lambda s, n: [f"{s}/{'AB'[n % 2]}/{kind}/{n}.png" for kind in ("blur", "sharp")],
+    "names": lambda s, n: [f"{s}/00{n}_{kind}.png" for kind in ("blur", "sharp")],
+    "names first": lambda s, n: [f"{s}/{kind}_{n}.jpg" for kind in ("blurred", "gt")],
+    "capitals": lambda s, n: [f"{s.upper()}/{kind}/{n}.png" for kind in ("LQ", "GT")],
+    "other endings": lambda s, n: [f"{s}/blur/{n}.jpg", f"{s}/sharp/{n}.png"],
+    "RSBlur": lambda s, n: [f"{s}/0001/{n}/real_blur/real_blur.png", f"{s}/0001/{n}/gt/gt_sharp.png"],
+    "a sequence called test": lambda s, n: [f"{s}/test/{kind}/{n}.png" for kind in ("blur", "sharp")],
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_tree_is_read_as_pairs_with_its_splits(make_tree, name):
+    assert_holds(make_tree(by_split(TREES[name])), train=3, test=3)
+
+
+@pytest.mark.parametrize(
+    ("spelled", "split"),
+    [
+        *(("Train", "train"), ("training", "train")),
+        *(("valid", "val"), ("Validation", "val"), ("val", "val")),
+        *(("TEST", "test"), ("testing", "test")),
+    ],
+)
+def test_splits_are_known_however_they_are_spelled(make_tree, spelled, split):
+    root = make_tree(by_split(lambda s, n: [f"{s}/{kind}/{n}.png" for kind in ("blur", "sharp")], [spelled]))
+    assert_holds(root, **{split: 3})
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout.blurred], ids=lambda layout: layout.name)
+def test_every_name_of_every_layout_is_known(tmp_path, make_tree, layout):
+    for number, (blurred, sharp) in enumerate(itertools.product(layout.blurred, layout.sharp)):
+        pairs = [
+            [f"{number}/{blurred.title()}/{index}.png", f"{number}/{sharp.upper()}/{index}.png"] for index in range(3)
+        ]
+        assert_holds(make_tree(pairs) / str(number), unnamed=3)
+
+
+def test_kaggles_defocused_pictures_are_taken_on_request_alone(make_tree):
+    pairs = [[f"motion_blurred/{n}_HONOR_M.jpg", f"sharp/{n}_HONOR_S.jpg"] for n in range(3)]
+    root = make_tree(pairs, *[f"defocused_blurred/{n}_HONOR_F.jpg" for n in range(3)])
+    assert_holds(root, unnamed=3)
+    assert "not used: 3 other, such as defocused_blurred/0_HONOR_F.jpg" in open_source(root).summary
+    defocused = open_source(root, blur="defocused_blurred").splits[""]
+    assert [level_of(pair.blur) for pair in defocused] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("other", ["blur_gamma", "blur_comp", "blur_jpeg"])
+def test_other_kinds_of_blur_are_taken_on_request_alone(make_tree, other):
+    pairs = [[f"train/A/blur/{n}.png", f"train/A/sharp/{n}.png"] for n in range(3)]
+    root = make_tree(pairs, *[f"train/A/{other}/{n}.png" for n in range(3)])
+    assert {pair.blur.parent.name for pair in open_source(root).splits["train"]} == {"blur"}
+    assert {pair.blur.parent.name for pair in open_source(root, blur=other).splits["train"]} == {other}
+
+
+def test_hides_blurred_pictures_lie_in_folders_for_splits(make_tree):
+    pairs = [[f"train/{n}.png", f"GT/{n}.png"] for n in range(3)]
+    pairs += [
+        [f"test/test-{kind}/{kind}{n}.png", f"GT/{kind}{n}.png"] for kind in ("close-ups", "long-shot") for n in (3, 4)
+    ]
+    assert_holds(make_tree(pairs), train=3, test=4)
+
+
+def test_realblurs_lists_say_the_splits(make_tree):
+    paths = [[f"RealBlur_J/scene00{n}/{kind}/{kind}_1.png" for kind in ("blur", "gt")] for n in range(5)]
+    root = make_tree(paths)
+    for name, part in (("train", paths[:3]), ("test", paths[3:])):
+        lines = [
+            f"{sharp} {blurred} " for blurred, sharp in part
+        ]  # sharp first, a blank at the end, as in the original
+        (root / f"RealBlur_J_{name}_list.txt").write_text("\n".join(lines) + "\n")
+    assert_holds(root, train=3, test=2)
+    assert "RealBlur_J_test_list.txt" in open_source(root).summary
+
+
+def test_a_list_that_names_what_is_not_there(make_tree):
+    root = make_tree([["s/blur/blur_1.png", "s/gt/gt_1.png"]])
+    (root / "train_list.txt").write_text("s/gt/gt_1.png s/blur/blur_1.png\ns/gt/gt_2.png s/blur/blur_2.png\n")
+    refused(root, "train_list.txt names s/gt/gt_2.png, which is not below")
+
+
+def test_other_text_files_are_no_lists(make_tree):
+    root = make_tree([[f"blur/{n}.png", f"sharp/{n}.png"] for n in range(3)])
+    (root / "README.txt").write_text("two words\nand three words\n")
+    assert_holds(root, unnamed=3)
+
+
+def write_lmdb(folder, pictures):
+    """As BasicSR's `lmdb_util.make_lmdb_from_imgs` does: PNG files by name without ending, and meta_info.txt."""
+    import lmdb
+
+    folder.mkdir(parents=True)
+    with lmdb.open(str(folder), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:
+        lines = []
+        for name, grey in pictures:
+            file = io.BytesIO()
+            Image.new("RGB", SIZE, (grey,) * 3).save(file, "PNG")
+            transaction.put(name.encode("ascii"), file.getvalue())
+            lines.append(f"{name}.png ({SIZE[1]},{SIZE[0]},3) 1")
+    (folder / "meta_info.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_lmdb_as_nafnet_has_it(tmp_path):
+    for split in ("train", "test"):
+        levels = list(enumerate(LEVELS))[:3] if split == "train" else list(enumerate(LEVELS))[3:6]
+        write_lmdb(tmp_path / f"{split}/input_crops.lmdb", [(f"{n:03}_s001", grey // 2) for n, grey in levels])
+        write_lmdb(tmp_path / f"{split}/target_crops.lmdb", [(f"{n:03}_s001", grey) for n, grey in levels])
+    assert_holds(tmp_path, train=3, test=3)
+    (pair, *_) = measure_pairs(open_source(tmp_path).splits["train"])
+    assert pair.size == SIZE
+    assert pair.name == "000_s001"
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (None, "no readable meta_info.txt"),
+        ("000.png 24 32 3\n", "has a line that is not"),
+        ("000.png (24,32,3) 1\n", "cannot be read as an LMDB file"),
+    ],
+)
+def test_a_damaged_lmdb_file_is_named(tmp_path, index, message):
+    folder = tmp_path / "train/input_crops.lmdb"
+    folder.mkdir(parents=True)
+    (folder / "data.mdb").write_bytes(b"no database" * 1000)
+    if index:
+        (folder / "meta_info.txt").write_text(index)
+    refused(tmp_path, message)
+
+
+def test_pictures_side_by_side_are_halved_on_request(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        sharp = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
+        (tmp_path / "train").mkdir(exist_ok=True)
+        Image.fromarray(np.concatenate([sharp // 2, sharp], axis=1)).save(tmp_path / f"train/{number}.png")
+    refused(tmp_path, "shows one scene twice, side by side: --as side-by-side")
+    pairs = open_source(tmp_path, kind="side-by-side").splits["train"]
+    assert len(pairs) == 4
+    for pair in measure_pairs(pairs):
+        assert pair.size == picture_size(pair.blur) == (32, 24)
+        np.testing.assert_array_equal(read_picture(pair.blur), read_picture(pair.sharp) // 2)
+
+
+def refused(root, *parts, **options):
+    with pytest.raises(InputError) as caught:
+        open_source(root, **options)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_blurred_pictures_alone_are_no_photos(make_tree):
+    refused(make_tree([], "blur/1.png", "blur/2.png"), "no sharp ones below", "--sharp NAME")
+    refused(make_tree([], "blur/1.png") / "blur", "called as a folder of blurred pictures", "--as photos")
+
+
+@pytest.mark.parametrize("name", ["1_blur.png", "blurred-1.png"])
+def test_a_name_that_means_blurred_is_no_photo(make_tree, name):
+    refused(make_tree([], f"holiday/{name}", "holiday/2.png"), "blurred pictures in", "no sharp ones")
+
+
+def test_parallel_folders_of_unknown_names_are_no_photos(make_tree):
+    root = make_tree([], *[f"{folder}/{n}.png" for folder in ("shaken", "tripod") for n in range(4)], "tripod/5.png")
+    refused(root, "shaken and tripod hold pictures of the same names", "shaken/  4 pictures", "tripod/  5 pictures")
+    refused(root, "--blur shaken --sharp tripod", "--as photos")
+    assert open_source(root, kind="photos").synthesised
+
+
+def test_names_that_the_user_gives(make_tree):
+    root = make_tree([[f"shaken/{n}.png", f"tripod/{n}.png"] for n in range(3)])
+    pairs = open_source(root, blur="Shaken", sharp="tripod").splits[""]
+    assert [level_of(pair.sharp) - 2 * level_of(pair.blur) for pair in pairs] == [0, 0, 0]
+    refused(root, "No folder below", "--blur handheld", blur="handheld")
+
+
+def test_photos_are_photos(make_tree):
+    photos = [
+        "2019/a.png",
+        "2020/b.png",
+        "train/c.png",
+        "clear-lake.png",
+        "target-practice.png",
+        "input.png",
+        "A/d.png",
+    ]
+    source = open_source(make_tree([], *photos))
+    assert source.synthesised
+    assert "sharp photos" in source.summary
+    assert "blurred here by synthesis, difficulty quick" in source.summary
+
+
+def test_photos_in_folders_for_splits_may_have_the_same_names(make_tree):
+    source = open_source(make_tree([], *[f"{split}/{n}.png" for split in ("Train", "test") for n in range(3)]))
+    assert {split: len(found) for split, found in source.photos.items()} == {"train": 3, "test": 3}
+
+
+def test_what_must_be_pairs_and_is_not_understood(make_tree):
+    refused(
+        make_tree([], "x/1.png", "y/2.png"), "no folder and no file name in it means blurred or sharp", kind="pairs"
+    )
+
+
+def test_no_pictures_at_all(tmp_path):
+    refused(tmp_path, "No pictures in")
+
+
+def test_two_pairs_are_too_few_to_divide(make_tree):
+    source = open_source(make_tree([[f"blur/{n}.png", f"sharp/{n}.png"] for n in range(2)]))
+    assert len(source.pairs("all")) == 2
+    with pytest.raises(InputError, match=r"At least 3 are needed .*--split all"):
+        source.pairs("val")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("train_blur", Words("train", "blur")),
+        ("Validation", Words("val", "")),
+        ("input_crops.lmdb", Words(None, "input")),
+        ("GOPR0384_11_00", Words(None, "gopr0384_11_00")),
+        ("train_station", Words(None, "train_station")),
+        ("test-close-ups", Words(None, "test_close_ups")),
+        ("Motion Blurred", Words(None, "motion_blurred")),
+    ],
+)
+def test_words_of_a_folder(name, words):
+    assert read_words(name) == words
+
+
+@pytest.mark.parametrize(
+    ("stem", "bare"),
+    [
+        *(("blur_1", "1"), ("gt_1", "1"), ("0_blur", "0"), ("3_HONOR_S", "3_honor")),
+        *(("real_blur", ""), ("gt_sharp", ""), ("a_1", "a_1"), ("s", "s")),
+    ],
+)
+def test_bare_stems(stem, bare):
+    assert bare_stem(stem) == bare
+
+
+def test_frames_of_one_sequence_are_known_by_their_names(make_tree):
+    """MPRNet's names hold the sequence, so that validation is held out by sequence there, too."""
+    root = make_tree([[f"{kind}/GOPR03{n % 4}_07_00-00004{n}.png" for kind in ("input", "target")] for n in range(8)])
+    source = open_source(root)
+    train, val = ({pair.sequence for pair in source.pairs(split)} for split in ("train", "val"))
+    assert len(train | val) > 1
+    assert not train & val

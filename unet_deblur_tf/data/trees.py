@@ -1,0 +1,233 @@
+"""What a folder of pictures is: pairs in some layout, or sharp photos. One line says it, or it is refused: no guesses.
+
+Photos are what nothing in the tree speaks against: no folder and no file name that means blurred, no two folders with
+the same file names, no pictures that show one scene twice, side by side.
+"""
+
+import collections
+import itertools
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from unet_deblur_tf.data.layouts import Names, Twins, match_tree, read_words, split_of
+from unet_deblur_tf.data.lists import read_lists
+from unet_deblur_tf.data.lmdb_pictures import find_lmdb_pictures
+from unet_deblur_tf.data.pairs import Pair, evenly_spaced
+from unet_deblur_tf.data.pictures import HalfPicture, find_pictures, picture_size, read_picture
+from unet_deblur_tf.errors import InputError
+
+SPLIT_ORDER = ("train", "val", "test", "")
+MOST_FOLDERS = 3  # that a line names
+SAMPLE = 3  # photos looked at, for two halves of one scene
+ALIKE = 0.9  # correlation of two halves from which on they show one scene
+
+
+class Tree(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+        splits: dict from "train", "val", "test" or "" (no split named) to a list of `Pair`, or of `Path` for photos.
+        photos: bool.
+        summary: str, one line that says what was understood.
+    """
+
+    splits: dict
+    photos: bool
+    summary: str
+
+
+def read_tree(root, kind=None, blur=None, sharp=None):
+    """Finds out what a folder holds.
+
+    Args:
+        root: `Path`.
+        kind: "pairs", "photos" or "side-by-side" (the left half is blurred), as a user said; None to find out.
+        blur, sharp: names of the folders of blurred and sharp pictures; None for those of `layouts.LAYOUTS`.
+
+    Returns:
+        A `Tree`.
+
+    Raises:
+        InputError: if it is not understood, showing what was found and what would do.
+    """
+    paths = find_pictures(root, recursive=True)
+    if kind == "photos":
+        return photo_tree(root, paths)
+    if kind == "side-by-side":
+        return half_tree(root, paths)
+    pairs, lists = read_lists(root, blur, sharp)
+    if pairs:
+        names = ", ".join(path.relative_to(root).as_posix() for path in lists)
+        return pair_tree(root, f"pairs of the lists {names}", pairs, {}, [])
+    inside = find_lmdb_pictures(root)
+    match = match_tree([*paths, *inside], root, blur, sharp)
+    if match:
+        return pair_tree(root, match.name, match.pairs, inside, match.unused)
+    if not paths:
+        raise InputError(f"No pictures in {str(root)!r}, nor below")
+    if kind == "pairs":
+        refuse(root, paths, "no folder and no file name in it means blurred or sharp")
+    refuse_what_could_be_pairs(root, paths)
+    return photo_tree(root, paths)
+
+
+def pair_tree(root, layout, twins, pictures, unused):
+    """The `Tree` of pairs.
+
+    Args:
+        root: `Path`.
+        layout: str, its name.
+        twins: list of `Twins`.
+        pictures: dict from the paths that are not files to what `pictures.read_picture` takes.
+        unused: list of paths of pictures that belong to no pair.
+    """
+    splits = by_split(twins, pictures)
+    first = twins[0]
+    parts = [
+        f"{root}: {layout}; {counts(splits)}",
+        f"blurred in {folders(root, (pair.blurred for pair in twins))}",
+        f"sharp in {folders(root, (pair.sharp for pair in twins))}",
+        f"such as {relative(root, first.blurred)} with {relative(root, first.sharp)}",
+    ]
+    if unused:
+        parts.append(f"not used: {len(unused)} other, such as {relative(root, unused[0])}")
+    return Tree(splits, False, "; ".join(parts))
+
+
+def by_split(twins, pictures=None):
+    """A dict from splits to lists of `Pair`; the arguments are those of `pair_tree`."""
+    pictures, splits = pictures or {}, {split: [] for split in SPLIT_ORDER}
+    for pair in twins:
+        blurred, sharp = (pictures.get(path, path) for path in (pair.blurred, pair.sharp))
+        splits[pair.split].append(Pair(sequence_of(pair), pair.blurred.stem, blurred, sharp))
+    return {split: found for split, found in splits.items() if found}
+
+
+def find_pairs(root, blur=None, sharp=None):
+    """All pairs below a folder that must hold pairs, by split, see `read_tree`."""
+    return read_tree(root, "pairs", blur, sharp).splits
+
+
+def sequence_of(pair: Twins):
+    """The sequence of a pair: its folders, and of a name such as GOPR0372_07_00-000047 what stands before the frame."""
+    match = re.fullmatch(r"(.+)-\d{4,}\w*", pair.blurred.stem)
+    return "/".join(filter(None, [pair.sequence, match and match[1]]))
+
+
+def photo_tree(root, paths):
+    """The `Tree` of sharp photos: those of its folders for splits, or else all under ""."""
+    splits = collections.defaultdict(list)
+    for path in paths:
+        splits[split_of(path.relative_to(root).parent.parts)].append(path)
+    if not paths:
+        raise InputError(f"No pictures in {str(root)!r}, nor below")
+    if len(splits) > 1:
+        splits.pop("", None)
+    return Tree(dict(splits), True, f"{root}: {counts(splits, 'sharp photos')}, such as {relative(root, paths[0])}")
+
+
+def half_tree(root, paths):
+    """The `Tree` of pictures that show blurred (left) and sharp (right) side by side."""
+    splits = collections.defaultdict(list)
+    for path in paths:
+        width, height = picture_size(path)
+        if width % 2:
+            raise InputError(f"{path} is {width} pixels wide, which cannot be halved")
+        blurred, sharp = (HalfPicture(path, side, (width // 2, height)) for side in ("left", "right"))
+        parts = path.relative_to(root).parent.parts
+        sequence = "/".join(part for part in parts if not read_words(part).split)
+        splits[split_of(parts)].append(Pair(sequence, path.stem, blurred, sharp, blurred.size))
+    if not paths:
+        raise InputError(f"No pictures in {str(root)!r}, nor below")
+    return Tree(dict(splits), False, f"{root}: blurred (left) and sharp (right) side by side; {counts(splits)}")
+
+
+def counts(splits, what="pairs"):
+    """Such as "10 train and 4 test pairs"."""
+    parts = [f"{len(splits[split])} {split}".strip() for split in SPLIT_ORDER if splits.get(split)]
+    return f"{' and '.join(parts)} {what}"
+
+
+def folders(root, paths):
+    """Where pictures lie, in words: some of their folders and how many there are."""
+    found = list(dict.fromkeys(relative(root, path.parent) for path in paths))
+    more = f" and {len(found) - MOST_FOLDERS} more" if len(found) > MOST_FOLDERS else ""
+    return ", ".join(found[:MOST_FOLDERS]) + more
+
+
+def relative(root, path):
+    """A path below a folder, for people."""
+    return path.relative_to(root).as_posix()
+
+
+def refuse_what_could_be_pairs(root, paths):
+    """Raises an InputError if pictures without a word for blurred or sharp still look like pairs."""
+    if Names().side(root.resolve().name) == ("blurred", False):
+        refuse(root, paths, "it is called as a folder of blurred pictures: name the folder above it")
+    if twins := parallel_folders(root, paths):
+        one, other = (relative(root, folder) for folder in twins)
+        refuse(root, paths, f"{one} and {other} hold pictures of the same names, as pairs do", one, other)
+    if half := first_of_two_halves(paths):
+        refuse(root, paths, f"{relative(root, half)} shows one scene twice, side by side: --as side-by-side takes that")
+
+
+def parallel_folders(root, paths):
+    """Two folders of which one has at least half of its file names in common with the other, or None."""
+    names, places = collections.defaultdict(set), collections.defaultdict(list)
+    for path in paths:
+        names[path.parent].add(path.stem)
+        places[path.stem].append(path.parent)
+    compared = set()
+    for one, other in itertools.chain.from_iterable(itertools.combinations(some, 2) for some in places.values()):
+        if (one, other) in compared or without_splits(root, one) == without_splits(root, other):
+            continue
+        compared.add((one, other))
+        if 2 * len(names[one] & names[other]) >= min(len(names[one]), len(names[other])):
+            return one, other
+    return None
+
+
+def without_splits(root, folder):
+    """The folders of a path that name no split."""
+    return [part for part in folder.relative_to(root).parts if not read_words(part).split]
+
+
+def first_of_two_halves(paths):
+    """The first of some pictures, if the left halves of all of them look like the right ones; else None."""
+    some = evenly_spaced(paths, SAMPLE)
+    return some[0] if some and all(map(has_two_halves, some)) else None
+
+
+def has_two_halves(path):
+    """Whether a picture's left half correlates with its right half."""
+    try:
+        width, height = picture_size(path)
+        if width % 2 or width < 1.2 * height:
+            return False
+        grey = read_picture(path).mean(axis=2)
+    except InputError:
+        return False  # it is named when it is used
+    step = max(1, height // 64)
+    left, right = grey[::step, : width // 2 : step].ravel(), grey[::step, width // 2 :: step].ravel()
+    size = min(len(left), len(right))
+    if left.std() < 1 or right.std() < 1:
+        return False
+    return len(left) == len(right) and np.corrcoef(left[:size], right[:size])[0, 1] > ALIKE
+
+
+def refuse(root, paths, reason, blur="NAME", sharp="NAME"):
+    """Raises an InputError that shows a tree and says what would do."""
+    by_folder = collections.Counter(path.parent for path in paths)
+    lines = [f"  {relative(root, folder)}/  {count} pictures" for folder, count in list(by_folder.items())[:10]]
+    if len(by_folder) > 10:
+        lines.append(f"  and {len(by_folder) - 10} more folders")
+    lines.append(f"  such as {', '.join(relative(root, path) for path in evenly_spaced(paths, 3))}")
+    raise InputError(
+        f"It is not clear what {root} holds: {reason}.\n"
+        + "\n".join(lines)
+        + f"\nFor pairs, name the folders of the blurred and the sharp pictures: --blur {blur} --sharp {sharp} "
+        "(blur/ and sharp/, input/ and target/ and the like need no flag).\n"
+        "For sharp photos to be blurred by synthesis: --as photos"
+    )

@@ -1,1 +1,1 @@
-"""The same function, rewritten to take less time and memory. Needs TensorFlow."""
+"""Rewrites a network so that it computes the same function in less time and memory. Needs TensorFlow."""

@@ -1,7 +1,7 @@
-"""Rewrites a functional model layer by layer, with tensors that remember how they came about.
+"""Rewrites a functional Keras model layer by layer.
 
-`call_layer` puts off upsampling and concatenation (`LazyTensor`), so that a layer further on can choose a cheaper
-way to compute the same.
+`call_layer` delays upsampling and concatenation: it returns a `LazyTensor`, which knows its own inputs. A later layer
+can then choose a cheaper way to compute the same result.
 """
 
 import functools
@@ -12,33 +12,53 @@ from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation
 
 
 def rewrite_graph(network, call):
-    """A model of the network's own layers, called by `call`, which may hand notes from one to the next."""
+    """Rebuilds a functional model, with `call` in the place of each layer's own call.
+
+    Args:
+        network: functional `keras.Model`.
+        call: function (layer, *arguments, **keywords) that returns a tensor or a `LazyTensor`. The arguments, too, can
+            be lazy tensors, which earlier calls returned.
+
+    Returns:
+        `keras.Model` from the same input to the same output, which shares the layers of `network`.
+    """
     return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
 
 
 def call_layer(layer, *arguments, **keywords):
-    """What comes out of a layer that is given tensors and notes: a tensor, or a note of what is upsampled or joined."""
+    """Calls a layer on tensors and lazy tensors.
+
+    Returns:
+        An `Upsampled` or a `Concatenated` where the layer upsamples or concatenates, else a tensor.
+    """
     make = functools.partial(layer, *keras.tree.map_structure(materialize, arguments), **keywords)
-    given = arguments[0]
+    inputs = arguments[0]
     if isinstance(layer, BilinearUpsampling2D):
-        if isinstance(given, Upsampled):
-            return Upsampled(given.features, 2 * given.factor, make)
-        return Upsampled(materialize(given), 2, make)
-    if isinstance(layer, Excitation) and isinstance(given[0], Upsampled) and given[1].shape[1:3] == (1, 1):
-        # The same gate everywhere: before or after upsampling.
-        return Upsampled(layer([given[0].features, given[1]]), given[0].factor, make)
+        if isinstance(inputs, Upsampled):
+            return Upsampled(inputs.features, 2 * inputs.factor, make)
+        return Upsampled(materialize(inputs), 2, make)
+    if isinstance(layer, Excitation) and isinstance(inputs[0], Upsampled) and inputs[1].shape[1:3] == (1, 1):
+        # Every pixel has the same gate, so it can be applied before upsampling.
+        return Upsampled(layer([inputs[0].features, inputs[1]]), inputs[0].factor, make)
     if isinstance(layer, keras.layers.Concatenate):
-        return Concatenated(given, make)
+        return Concatenated(inputs, make)
     return make()
 
 
 def materialize(value):
-    """The tensor that a note is of."""
+    """Computes the tensor of a `LazyTensor`. Any other value is returned as it is."""
     return value.tensor if isinstance(value, LazyTensor) else value
 
 
 class LazyTensor:
-    """A tensor that is made when somebody asks for it, and how it comes about."""
+    """A tensor that is computed at its first use.
+
+    Args:
+        make: function without arguments that computes the tensor.
+
+    Attributes:
+        tensor: the tensor.
+    """
 
     def __init__(self, make):
         self._make = make
@@ -49,7 +69,12 @@ class LazyTensor:
 
 
 class Upsampled(LazyTensor):
-    """`features`, `factor` times smaller than the tensor."""
+    """A tensor that bilinear upsampling makes of smaller features.
+
+    Attributes:
+        features: tensor before upsampling.
+        factor: int, how many times larger the upsampled tensor is, a power of two.
+    """
 
     def __init__(self, features, factor, make):
         super().__init__(make)
@@ -57,7 +82,13 @@ class Upsampled(LazyTensor):
 
 
 class Concatenated(LazyTensor):
-    """Tensors and notes side by side along the channels."""
+    """Tensors that are concatenated along the channels.
+
+    Attributes:
+        parts: list of tensors and lazy tensors.
+        features: list of tensors, the parts before upsampling.
+        factors: list of int, how many times smaller each of `features` is than the concatenated tensor.
+    """
 
     def __init__(self, parts, make):
         super().__init__(make)
@@ -65,10 +96,8 @@ class Concatenated(LazyTensor):
 
     @property
     def features(self):
-        """The parts before upsampling."""
         return [part.features if isinstance(part, Upsampled) else materialize(part) for part in self.parts]
 
     @property
     def factors(self):
-        """How much smaller each of the features is than what is joined."""
         return [part.factor if isinstance(part, Upsampled) else 1 for part in self.parts]

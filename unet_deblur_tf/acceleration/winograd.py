@@ -1,22 +1,22 @@
-"""3x3 convolutions with a quarter of the multiplications: Winograd's minimal filtering F(4x4, 3x3), on a CPU.
+"""3x3 convolutions with a quarter of the multiplications, for CPUs: Winograd's minimal filtering F(4x4, 3x3).
 
     kernel = transform_kernel(kernel)          # once
-    outputs = convolve(inputs, kernel)         # equal to 1e-5, as a "same" convolution
+    outputs = convolve(inputs, kernel)         # equals a "same" convolution to 1e-5
 
-Each 4x4 tile of the output is made of the 6x6 pixels of the input around it:
+Each 4x4 tile of the output is computed from the 6x6 pixels of the input around it:
 
     V = B^T d B                                d: 6x6 pixels of a channel
     M = U * V, summed over the channels        U = G g G^T, g: 3x3 weights
     output = A^T M A                           4x4 pixels
 
-so that 36 products do for what takes 144, and they are 36 products of matrices, (tiles, channels) by (channels,
-filters), which a processor computes at its full speed. What is made of the input is 2.25 times as large, so this pays
-where channels are many, and only in float32: in bfloat16 what rounding does to V and M would show.
+This takes 36 multiplications instead of 144. They form 36 matrix products, (tiles, channels) by (channels, filters),
+which run at the processor's full speed. The transformed input V is 2.25 times as large as the input, so the method pays
+where there are many channels. It is used in float32 only: in bfloat16 the rounding errors of V and M would be visible.
 
 References:
     Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
     Barabasz, Anderson, Soodhalter, Gregg, "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep
-    Neural Networks", ACM TOMS 2020: the points decide how much rounding does.
+    Neural Networks", ACM TOMS 2020 (the choice of `POINTS` decides how large rounding errors become).
 """
 
 import numpy as np
@@ -25,30 +25,30 @@ import tensorflow as tf
 TILE, KERNEL = 4, 3
 WINDOW = TILE + KERNEL - 1
 
-# Polynomials are multiplied by their values at these points, and at infinity. With the usual ones (0, 1, -1, 2, -2)
-# what rounding does is twice as much.
+# Polynomials are multiplied through their values at these points and at infinity. With the usual points
+# (0, 1, -1, 2, -2) rounding errors are twice as large.
 POINTS = (0, 2 / 3, -2 / 3, 4 / 3, -4 / 3)
 
-# Channels times filters over channels plus filters, from which on it pays: what it saves over what transforming costs.
-# Measured at 1280x720 on a CPU, docs/speed.md.
+# The smallest `ratio` for which the method pays: what it saves, relative to the cost of the transforms. Measured at
+# 1280x720 on a CPU, see docs/speed.md.
 MIN_CHANNEL_RATIO = 60
 
 
 def is_worthwhile(shape, dtype):
-    """Whether a convolution with a kernel of this shape, computed in this dtype, is better evaluated this way."""
+    """Whether a convolution with a kernel of this shape, computed in this dtype, is faster this way."""
     height, width, channels, filters = shape
     return (height, width) == (KERNEL, KERNEL) and dtype == "float32" and ratio(channels, filters) >= MIN_CHANNEL_RATIO
 
 
 def ratio(channels, filters):
-    """What `MIN_CHANNEL_RATIO` is a bound of; 0 without channels or filters."""
+    """channels * filters / (channels + filters), see `MIN_CHANNEL_RATIO`; 0 without channels or filters."""
     return channels * filters / (channels + filters) if channels and filters else 0
 
 
 def _matrices():
-    """B^T `(6, 6)`, G `(6, 3)` and A^T `(4, 6)` for `POINTS`, by Toom and Cook's method, float64."""
+    """B^T `(6, 6)`, G `(6, 3)` and A^T `(4, 6)` for `POINTS`, float64, by the Toom-Cook method."""
     others = [[other for other in POINTS if other != point] for point in POINTS]
-    # Row by row the polynomial that is zero at all other points, from its lowest coefficient on.
+    # Each row holds the polynomial that is zero at all other points, lowest coefficient first.
     to_window = np.zeros((WINDOW, WINDOW))
     for row, zeros in enumerate(others):
         to_window[row, :-1] = np.poly(zeros)[::-1]
@@ -64,7 +64,7 @@ TO_WINDOW, OF_KERNEL, TO_TILE = _matrices()
 
 
 def transform_kernel(kernel):
-    """What `convolve` takes.
+    """Transforms the weights of a convolution for `convolve`.
 
     Args:
         kernel: array `(3, 3, channels, filters)`.
@@ -79,8 +79,8 @@ def convolve(inputs, kernel):
     """A "same" 3x3 convolution.
 
     Args:
-        inputs: tensor `(batch, height, width, channels)`, any but the channels unknown.
-        kernel: tensor `(36, channels, filters)`, as `transform_kernel` gives it.
+        inputs: tensor `(batch, height, width, channels)`. All dimensions but the channels can be unknown.
+        kernel: tensor `(36, channels, filters)`, as `transform_kernel` returns it.
 
     Returns:
         Tensor `(batch, height, width, filters)`.
@@ -99,16 +99,16 @@ def convolve(inputs, kernel):
 
 
 def _windows(inputs, rows, columns):
-    """The 6x6 pixels around each tile, place by place: `(36 * batch * rows * columns, channels)`."""
+    """The 6x6 pixels around each tile: `(36 * batch * rows * columns, channels)`, all tiles for one pixel at a time."""
     batch, height, width, channels = tf.unstack(tf.shape(inputs))
     above = KERNEL // 2
     height_padded, width_padded = rows * TILE + KERNEL - 1, columns * TILE + KERNEL - 1
     padding = [[0, 0], [above, height_padded - height - above], [above, width_padded - width - above], [0, 0]]
     padded = tf.pad(inputs, padding)
-    # One gathering is several times as fast as as many strided slices, or `tf.image.extract_patches`.
-    place = tf.range(WINDOW)
-    row = place[:, tf.newaxis] + TILE * tf.range(rows)  # (6, rows)
-    column = place[:, tf.newaxis] + TILE * tf.range(columns)
+    # One gather is several times as fast as 36 strided slices or `tf.image.extract_patches`.
+    offset = tf.range(WINDOW)
+    row = offset[:, tf.newaxis] + TILE * tf.range(rows)  # (6, rows)
+    column = offset[:, tf.newaxis] + TILE * tf.range(columns)
     picture = tf.range(batch)[:, tf.newaxis, tf.newaxis] * height_padded
     pixel_row = (picture + row[:, tf.newaxis, tf.newaxis, :, tf.newaxis]) * width_padded  # (6, 1, batch, rows, 1)
     pixels = pixel_row + column[:, tf.newaxis, tf.newaxis, :]  # (6, 6, batch, rows, columns)
@@ -116,5 +116,5 @@ def _windows(inputs, rows, columns):
 
 
 def _both_ways(matrix, dtype):
-    """The matrix that does to the rows and the columns of a window, row by row in a vector, what `matrix` does."""
+    """The matrix that applies `matrix` to the rows and the columns of a window, flattened row by row."""
     return tf.constant(np.kron(matrix, matrix), dtype)

@@ -1,7 +1,7 @@
 """Seconds of a training step in Keras and PyTorch: forward, 1 - SSIM + L1, backward, AdamW with clipped gradients.
 
-python benchmarks/train.py                            every variant, batches of 4 windows of 224x224
-python benchmarks/train.py --variants unet concat_se --output reports/training    also train.json and .md
+python benchmarks/training.py                         every variant, batches of 4 crops of 224x224
+python benchmarks/training.py --variants unet concat_se --output reports/training    also training.json and .md
 
 The same random weights (batch norm) and the same windows everywhere, each row in a process of its own: 2 steps to
 warm up, then the median and minimum of `--repeat` steps. The first step's loss is compared with Keras' in float32;

@@ -91,7 +91,7 @@ CACHES = ("memory", "disk", "none")
 # What a folder of data can hold, see `data/trees.py`.
 DATA_KINDS = ("pairs", "photos", "side-by-side")
 # How pictures are scored, see `evaluation/scoring.py`.
-PROTOCOLS = ("full", "original")
+PROTOCOLS = ("full", "aligned", "original")
 
 EXPORT_FORMATS = ("savedmodel", "onnx", "litert")
 

@@ -3,6 +3,8 @@
 {program}                                                   newest model, scenes made in code
 {program} --model saved_models/unet --data GOPRO_Large/ --report reports/gopro
 {program} --data pairs/ --split all                         every pair of a folder {blur,sharp}/
+{program} --data gopro hide realblur_j --data-dir SETS/     one table of several published test sets
+{program} --restored OTHERS/ --data pairs/                  what another program made of the same pictures
 """
 
 from pathlib import Path
@@ -15,14 +17,24 @@ from unet_deblur_tf.utils.scripts import quiet_tensorflow
 def add_arguments(parser):
     """Adds the flags of the command."""
     flags.add_model_argument(parser)
-    flags.add_data_arguments(parser)
-    parser.add_argument("--split", choices=("test", "val", "train", "all"), default="test", help="default: %(default)s")
+    flags.add_data_arguments(parser, several=True)
+    parser.add_argument(
+        "--split",
+        choices=("test", "val", "train", "all"),
+        help="default: test, or the part of a standard set that its scores are of",
+    )
     parser.add_argument("--limit", type=flags.positive_int, help="score only that many pictures, evenly spaced")
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
-        default="full",
-        help="full: full size, SSIM (default). original: 224x224, MS-SSIM, to compare with the original project only",
+        help="full: full size, SSIM (default). aligned: the same after aligning with the sharp picture (default for "
+        "RealBlur). original: 224x224, MS-SSIM, to compare with the original project only",
+    )
+    parser.add_argument(
+        "--restored",
+        type=Path,
+        metavar="DIR",
+        help="score the pictures in this folder, which another program restored, instead of a model's",
     )
     flags.add_restoring_arguments(parser)
     parser.add_argument("--report", type=Path, help="folder for metrics.json, per_image.csv and comparison.png")
@@ -32,10 +44,12 @@ def add_arguments(parser):
 def main(arguments):
     """Runs the command with parsed flags."""
     quiet_tensorflow()
-    from unet_deblur_tf.evaluation.evaluate import evaluate
-    from unet_deblur_tf.evaluation.report import table
+    from unet_deblur_tf.evaluation.evaluate import evaluate_sets
+    from unet_deblur_tf.evaluation.report import table, table_of_sets
 
-    summary = evaluate(**flags.restoring_options(arguments))
-    print(f"\n{table(summary)}")
+    summaries = evaluate_sets(**flags.restoring_options(arguments))
+    (first, *others) = summaries.values()
+    print(f"\n{table_of_sets(summaries) if others else table(first)}")
     if arguments.report:
-        print(f"\nReport  {arguments.report}/: metrics.json, per_image.csv, comparison.png")
+        below = "NAME/" if others else ""
+        print(f"\nReport  {arguments.report}/{below}: metrics.json, per_image.csv, comparison.png")

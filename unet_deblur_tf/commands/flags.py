@@ -10,17 +10,27 @@ DATA_DEFAULTS = {
 }  # fmt: skip
 
 
-def add_data_arguments(parser):
-    """The flags that say which pairs, from `--data` to `--cache-dir`."""
+def add_data_arguments(parser, several=False):
+    """The flags that say which pairs, from `--data` to `--cache-dir`.
+
+    Args:
+        parser: `argparse.ArgumentParser`.
+        several: bool, `--data` takes more than one.
+    """
     parser.set_defaults(**DATA_DEFAULTS)
+    if several:
+        parser.set_defaults(data=[DATA_DEFAULTS["data"]])
     parser.add_argument(
         "--data",
-        help="'synthetic' (default), 'gopro', a folder of pairs in any usual layout, or one of sharp photos to blur",
+        nargs="+" if several else None,
+        help="'synthetic' (default), a set by its name (gopro, hide, realblur_j, realblur_r, reds), a folder of pairs "
+        "in any usual layout, or one of sharp photos to blur",
     )
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="for --data gopro: folder of TensorFlow Datasets, GOPRO_Large.zip may lie in it (default: as TFDS has it)",
+        help="for a set by its name: the folder that it lies in; for gopro, that of TensorFlow Datasets, in which "
+        "GOPRO_Large.zip may lie (default: as TFDS has it)",
     )
     parser.add_argument(
         "--as",

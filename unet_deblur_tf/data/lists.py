@@ -11,12 +11,13 @@ from unet_deblur_tf.data.pictures import is_picture
 from unet_deblur_tf.errors import InputError
 
 
-def read_lists(root, blur=None, sharp=None):
+def read_lists(root, blur=None, sharp=None, only=None):
     """The pairs that list files in a folder name.
 
     Args:
         root: `Path`; its `*.txt` files and those one folder below are looked at.
         blur, sharp: the user's names for the two sides, see `layouts.Names`.
+        only: regular expression that the lists' names begin with, in lower case; None for all lists.
 
     Returns:
         (list of `Twins`, list of the list files as `Path`); both empty if there are no lists of pictures.
@@ -27,7 +28,7 @@ def read_lists(root, blur=None, sharp=None):
     names, pairs, lists = Names(blur, sharp), [], []
     for path in sorted([*root.glob("*.txt"), *root.glob("*/*.txt")]):
         lines = _lines(path)
-        if not lines:
+        if not lines or (only and not re.match(only, path.stem.lower())):
             continue
         split = _split(path.stem)
         pairs += [_twins(line, path, root, split, names) for line in lines]

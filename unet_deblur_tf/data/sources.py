@@ -6,25 +6,27 @@ from pathlib import Path
 
 from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data import generated
-from unet_deblur_tf.data.gopro.source import VALIDATION_SEQUENCES
+from unet_deblur_tf.data.gopro.source import NAME, VALIDATION_SEQUENCES
 from unet_deblur_tf.data.pairs import Pair, by_sequence, choose_split
 from unet_deblur_tf.data.pictures import find_pictures
+from unet_deblur_tf.data.standard_sets import SETS, find_folder, open_standard_set
 from unet_deblur_tf.data.trees import counts, read_tree
 from unet_deblur_tf.errors import InputError
 
-ACCEPTED = "'synthetic', 'gopro', a folder of pairs, or a folder of sharp photos"
+ACCEPTED = f"'synthetic', the name of a set ({', '.join(SETS)}), a folder of pairs, or a folder of sharp photos"
 
 
 def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=None, sharp=None, kind=None):
     """Finds out what data there is; looks through a folder once.
 
     Args:
-        data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS; a folder of pairs, or of sharp
-            photos that are blurred by the same synthesis, see `trees.read_tree`.
+        data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS unless its pictures lie in
+            `data_dir` in another layout; another of `standard_sets.SETS`; a folder of pairs, or of sharp photos that
+            are blurred by the same synthesis, see `trees.read_tree`.
         blur, sharp: names of the folders of blurred and sharp pictures; None for the usual ones.
         difficulty: key of `DIFFICULTIES`, for synthesised pairs.
         cache_dir: where synthesised pairs are kept, the user's cache folder by default.
-        data_dir: for "gopro", the folder of TFDS.
+        data_dir: for "gopro", the folder of TFDS; for a set, the folder that it lies in.
         kind: what a folder holds: "pairs", "photos" or "side-by-side"; None to find out.
 
     Returns:
@@ -35,6 +37,8 @@ def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=No
     """
     if data == "synthetic":
         return SynthesisedPairs("scenes made in code", difficulty, cache_dir)
+    if data in SETS and (data != "gopro" or lies_otherwise(data_dir)):
+        return RealPairs(data, *open_standard_set(data, data_dir, blur, sharp))
     if data == "gopro":
         # Only here: importing TFDS takes its time.
         from unet_deblur_tf.data.gopro.prepared import load_gopro
@@ -48,6 +52,20 @@ def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=No
     if tree.photos:
         return SynthesisedPairs(root, difficulty, cache_dir, tree.splits, tree.summary)
     return RealPairs(root, tree.splits, tree.summary)
+
+
+def lies_otherwise(data_dir):
+    """Whether GoPro lies in a folder, but neither as its authors have it nor as TFDS prepared it."""
+    if data_dir is None or not Path(data_dir).is_dir():
+        return False
+    root = Path(data_dir)
+    prepared = any(root.glob("gopro/*/*/dataset_info.json"))
+    if prepared or (root / f"{NAME}.zip").exists() or (root / NAME).is_dir():
+        return False
+    try:
+        return find_folder(root, SETS["gopro"]) != root
+    except InputError:
+        return False
 
 
 def load_pairs(data, split, *options, **keywords):

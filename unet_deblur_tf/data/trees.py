@@ -38,13 +38,14 @@ class Tree(NamedTuple):
     summary: str
 
 
-def read_tree(root, kind=None, blur=None, sharp=None):
+def read_tree(root, kind=None, blur=None, sharp=None, lists=None):
     """Finds out what a folder holds.
 
     Args:
         root: `Path`.
         kind: "pairs", "photos" or "side-by-side" (the left half is blurred), as a user said; None to find out.
         blur, sharp: names of the folders of blurred and sharp pictures; None for those of `layouts.LAYOUTS`.
+        lists: regular expression of the names of the list files to heed; None for all.
 
     Returns:
         A `Tree`.
@@ -57,9 +58,9 @@ def read_tree(root, kind=None, blur=None, sharp=None):
         return photo_tree(root, paths)
     if kind == "side-by-side":
         return half_tree(root, paths)
-    pairs, lists = read_lists(root, blur, sharp)
+    pairs, files = read_lists(root, blur, sharp, lists)
     if pairs:
-        names = ", ".join(path.relative_to(root).as_posix() for path in lists)
+        names = ", ".join(path.relative_to(root).as_posix() for path in files)
         return pair_tree(root, f"pairs of the lists {names}", pairs, {}, [])
     inside = find_lmdb_pictures(root)
     match = match_tree([*paths, *inside], root, blur, sharp)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from unet_deblur_tf.evaluation.scoring import SSIM_NAMES, Score, read_pair
+from unet_deblur_tf.evaluation.scoring import SSIM_NAMES, Score, read_pair, restored_picture
 from unet_deblur_tf.utils.files import write_by_rename
 from unet_deblur_tf.utils.sheets import comparison_sheet
 
@@ -82,6 +82,24 @@ def table(summary):
     return "\n".join(lines)
 
 
+def table_of_sets(summaries):
+    """The summaries of several data sets as one table, a row each.
+
+    Args:
+        summaries: dict from names to summaries.
+    """
+    width = max(len(name) for name in summaries)
+    lines = [f"{'':{width}}  images  {'blurred input':<16}  {'restored':<16}  {'gain':<16}  s per picture"]
+    for name, rows in summaries.items():
+        before, after = (f"{rows[row]['psnr']:.2f} / {rows[row]['ssim']:.4f}" for row in ("input", "restored"))
+        gain = f"{rows['gain']['psnr']:+.2f} / {rows['gain']['ssim']:+.4f}"
+        note = "" if rows["protocol"] == "full" else f"  ({rows['protocol']})"
+        cells = f"{rows['images']:6}  {before:<16}  {after:<16}  {gain:<16}  {rows['seconds_per_picture']:.3f}"
+        lines.append(f"{name:<{width}}  {cells}{note}")
+    lines += ["", "PSNR (dB) / SSIM, means over the pictures; (aligned): aligned with the sharp picture before scoring"]
+    return "\n".join(lines)
+
+
 def write_report(folder, summary, scores, sheet):
     """Writes `metrics.json`, `per_image.csv` and `comparison.png` into a folder, each by renaming."""
     with write_by_rename(folder / "metrics.json") as path:
@@ -98,8 +116,7 @@ def comparison(restore, pairs, scores, protocol="full", rows=3):
     """A sheet of pictures, blurred, restored and sharp side by side: from the largest gain to the smallest.
 
     Args:
-        restore: function from and to uint8 `(height, width, 3)`.
-        pairs, scores: as given to and returned by `score`.
+        restore, pairs, scores: as given to and returned by `scoring.score`.
         rows: number of pictures, evenly spaced by gain, so that the failures show too.
 
     Returns:
@@ -112,12 +129,13 @@ def comparison(restore, pairs, scores, protocol="full", rows=3):
     lines = []
     for index in chosen:
         blurred, sharp = read_pair(pairs[index], protocol)
+        restored = restored_picture(restore, pairs[index], blurred, protocol)
         item = scores[index]
         title = f"{item.sequence}/{item.name}" if item.sequence else item.name
         lines.append(
             [
                 (blurred, f"blurred  {item.input_psnr:.2f} dB  {ssim_name} {item.input_ssim:.4f}"),
-                (restore(blurred), f"restored  {item.restored_psnr:.2f} dB  {ssim_name} {item.restored_ssim:.4f}"),
+                (restored, f"restored  {item.restored_psnr:.2f} dB  {ssim_name} {item.restored_ssim:.4f}"),
                 (sharp, f"sharp  ({title})"),
             ]
         )

@@ -112,7 +112,7 @@ def test_a_shift_costs_nothing_once_aligned(scene_pair):
     shifted = aligned_scores(cut(sharp), cut(blurred, top=18, left=23))
     plain = skimage.metrics.peak_signal_noise_ratio(cut(sharp), cut(blurred, top=18, left=23))
     assert plain < in_place[0] - 5
-    assert shifted == pytest.approx(in_place, abs=0.5)
+    assert shifted == pytest.approx(in_place, abs=1.0)
 
 
 def test_a_factor_of_light_costs_nothing_once_aligned(scene_pair):

@@ -71,6 +71,7 @@ def ssim_map(first, second):
     def mean(field):
         return cv2.GaussianBlur(field, (WINDOW, WINDOW), SIGMA, borderType=cv2.BORDER_REFLECT)
 
+    first, second = first.astype(np.float64), second.astype(np.float64)  # variances are small differences
     mean1, mean2 = mean(first), mean(second)
     variances = mean(first**2) - mean1**2 + mean(second**2) - mean2**2
     covariance = mean(first * second) - mean1 * mean2

@@ -140,7 +140,7 @@ def test_aligned_scores_are_over_what_both_pictures_show(scene_pair):
 
 
 def test_the_map_of_ssim_is_scikit_images(scene_pair):
-    first, second = (cut(each).astype(np.float32) / 255 for each in scene_pair)
+    first, second = (cut(each) / 255 for each in scene_pair)
     _, expected = skimage.metrics.structural_similarity(
         first, second, channel_axis=2, gaussian_weights=True, use_sample_covariance=False, data_range=1.0, full=True
     )

@@ -57,11 +57,18 @@ def on_page_content(html, page, config, files):
     return re.sub(r'(<li class="doc-section-item field-body">\s*)\u2013', r"\1", html)
 
 
-class PublicNames(griffe.Extension):
-    """Tells mkdocstrings, which does not run the package, where the names come from that it imports when used."""
+class Package(griffe.Extension):
+    """Tells mkdocstrings what it does not see of the package, since it reads the package without running it."""
 
     def on_package(self, *, pkg, **kwargs):
         """Called once the package has been read."""
-        if pkg.name == "unet_deblur_tf":
-            for name, home in ast.literal_eval(str(pkg["_HOMES"].value)).items():
-                pkg.set_member(name, griffe.Alias(name, f"{pkg.name}.{home}.{name}"))
+        if pkg.name != "unet_deblur_tf":
+            return
+        # Where the public names come from, each of which is imported when it is used.
+        for name, home in ast.literal_eval(str(pkg["_HOMES"].value)).items():
+            pkg.set_member(name, griffe.Alias(name, f"{pkg.name}.{home}.{name}"))
+        # The docstring of a command is its help: its examples become blocks of code.
+        for name, module in pkg["commands"].modules.items():
+            help_text = module.docstring
+            help_text.value = re.sub(r"(?m)^(?=\{program\}|unet-deblur )", "    ", help_text.value)
+            help_text.value = help_text.value.replace("{program}", f"unet-deblur {name}")

@@ -65,7 +65,7 @@ def main(arguments):
         raise InputError(f"{arguments.output} is there already")
     if arguments.crop % 32 or arguments.crop > SIDE:
         raise InputError(f"--crop must be a multiple of 32 up to {SIDE}, not {arguments.crop}")
-    keras.utils.set_random_seed(flags.seed)
+    keras.utils.set_random_seed(arguments.seed)
     keras.config.set_dtype_policy(arguments.precision)
     network = build(arguments.variant, **{key: RECIPE[key] for key in ("norm", "head", "activation")})
     if arguments.start_from:
@@ -115,7 +115,7 @@ def train(network, arguments):
         return state, average, losses.mean()
 
     average = [jnp.array(value) for value in state[0]]
-    key = jax.random.key(flags.seed)
+    key = jax.random.key(arguments.seed)
     flops = jax_step.convolution_flops(network, arguments.crop)
     pool.read()
     begin = saved = said = None

@@ -1,6 +1,9 @@
 """Losses and metrics against hand computation, NumPy and scikit-image."""
 
 import math
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -13,6 +16,28 @@ from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.training import losses
 
+NAMES = ("ssim_loss", "l1_loss", "charbonnier_loss", "fourier_loss")
+
+# As on a machine where TensorFlow is not installed.
+ON_JAX = """
+import sys
+sys.modules["tensorflow"] = None
+import jax, keras, numpy as np
+from unet_deblur_tf.evaluation import metrics
+from unet_deblur_tf.training import losses
+assert keras.config.backend() == "jax"
+given, found, *names = sys.argv[1:]
+true, pred = np.load(given)
+values = {name: jax.jit(getattr(metrics, name))(true, pred) for name in ("psnr", "ssim")}
+values["round_to_8_bit"] = metrics.round_to_8_bit(2 * pred - 0.5)
+for name in names:
+    def loss(restored):
+        per_picture = getattr(losses, name)(true, restored)
+        return per_picture.sum(), per_picture
+    values[name + "/gradient"], values[name] = jax.jit(jax.grad(loss, has_aux=True))(pred)
+np.savez(found, **values)
+"""
+
 
 @pytest.fixture(scope="module")
 def batch():
@@ -23,6 +48,26 @@ def batch():
     true = np.round(255 * smooth / smooth.max(axis=(1, 2, 3), keepdims=True)) / 255
     pred = np.clip(true + rng.normal(0, [[[[0.02]]], [[[0.1]]]], true.shape), 0, 1)
     return true.astype(np.float32), (np.round(pred * 255) / 255).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """Pictures of odd size without equal pixels, where the gradient of L1 is anyone's choice."""
+    return np.random.default_rng(1).random((2, 2, 31, 45, 3), np.float32)
+
+
+@pytest.fixture(scope="module")
+def on_jax(noise, tmp_path_factory):
+    """Metrics, losses and gradients of the noise on Keras' JAX backend, by name."""
+    folder = tmp_path_factory.mktemp("jax")
+    np.save(folder / "given.npy", noise)
+    subprocess.run(
+        [sys.executable, "-c", ON_JAX, folder / "given.npy", folder / "found.npz", *NAMES],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        check=True,
+    )
+    with np.load(folder / "found.npz") as found:
+        return dict(found)
 
 
 def constant(value):
@@ -69,6 +114,31 @@ def test_ssim_equals_scikit_image(batch):
         expected = ssim_map[5:-5, 5:-5].mean()  # only windows that fit, as tf.image.ssim has it
         np.testing.assert_allclose(metrics.ssim(true, pred)[index], expected, atol=1e-4)
         np.testing.assert_allclose(losses.ssim_loss(true, pred)[index], 1 - expected, atol=1e-4)
+        np.testing.assert_allclose(metrics.shifted_ssim(true, pred)[index], expected, atol=1e-6)
+
+
+def test_ssim_of_other_backends_is_that_of_tensorflow(batch, noise):
+    np.testing.assert_allclose(metrics.shifted_ssim(*noise), tf.image.ssim(*noise, 1.0), atol=1e-6)
+    np.testing.assert_allclose(metrics.shifted_ssim(batch[0], batch[0]), [1, 1], atol=1e-6)
+    # In smooth pictures tf.image.ssim is off by 1e-5 itself.
+    np.testing.assert_allclose(metrics.shifted_ssim(*batch), tf.image.ssim(*batch, 1.0), atol=2e-5)
+
+
+def test_metrics_on_jax_are_those_on_tensorflow(noise, on_jax):
+    np.testing.assert_allclose(on_jax["psnr"], metrics.psnr(*noise), rtol=1e-6)
+    np.testing.assert_allclose(on_jax["ssim"], metrics.ssim(*noise), atol=1e-6)
+    np.testing.assert_allclose(on_jax["round_to_8_bit"], metrics.round_to_8_bit(2 * noise[1] - 0.5), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_and_gradients_on_jax_are_those_on_tensorflow(name, noise, on_jax):
+    true, pred = map(tf.constant, noise)
+    with tf.GradientTape() as tape:
+        tape.watch(pred)
+        values = getattr(losses, name)(true, pred)
+    gradient = tape.gradient(values, pred).numpy()
+    np.testing.assert_allclose(on_jax[name], values, rtol=1e-5)
+    np.testing.assert_allclose(on_jax[f"{name}/gradient"], gradient, atol=1e-5 * np.abs(gradient).max())
 
 
 def test_ssim_of_constant_pictures_by_hand():
@@ -92,11 +162,17 @@ def test_l1_and_charbonnier_by_hand():
     np.testing.assert_allclose(losses.charbonnier_loss(constant(0.0), pred), [expected], rtol=1e-5)
 
 
-def test_fourier_loss_equals_numpy(batch):
-    true, pred = batch
-    spectrum = np.fft.rfft2((pred - true).astype(float), axes=(1, 2))
-    expected = (np.abs(spectrum.real) + np.abs(spectrum.imag)).mean(axis=(1, 2, 3)) / 2
-    np.testing.assert_allclose(losses.fourier_loss(true, pred), expected, rtol=1e-4)
+def test_fourier_loss_equals_numpy(batch, noise):
+    for true, pred in (batch, noise):
+        spectrum = np.fft.rfft2((pred - true).astype(float), axes=(1, 2))
+        expected = (np.abs(spectrum.real) + np.abs(spectrum.imag)).mean(axis=(1, 2, 3)) / 2
+        np.testing.assert_allclose(losses.fourier_loss(true, pred), expected, rtol=1e-5)
+
+
+def test_losses_and_metrics_of_pictures_whose_size_the_graph_does_not_know(batch):
+    unknown = [tf.TensorSpec((None, None, None, 3))] * 2
+    for function in (*(getattr(losses, name) for name in NAMES), metrics.psnr, metrics.ssim, metrics.shifted_ssim):
+        np.testing.assert_allclose(tf.function(function, unknown)(*batch), function(*batch), rtol=1e-5)
 
 
 def test_mixtures_add_up(batch):

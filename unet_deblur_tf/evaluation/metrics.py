@@ -1,14 +1,21 @@
-"""PSNR and SSIM by the main protocol: RGB, the restored picture clipped and rounded to 8 bit, a value per picture."""
+"""PSNR and SSIM by the main protocol: RGB, the restored picture clipped and rounded to 8 bit, a value per picture.
 
-import tensorflow as tf
+They run on every Keras backend, and compute in float32 whatever the precision policy.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
 
 PSNR_LIMIT = 100.0  # dB, for equal pictures, so that means stay finite
-SSIM_WINDOW = 11
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 
 
 def round_to_8_bit(pictures):
     """Clips to 0..1 and rounds to multiples of 1/255, float32: what a saved picture holds."""
-    return tf.round(tf.clip_by_value(tf.cast(pictures, tf.float32), 0.0, 1.0) * 255) / 255
+    return ops.round(ops.clip(ops.cast(pictures, "float32"), 0.0, 1.0) * 255) / 255
 
 
 def psnr(y_true, y_pred):
@@ -18,23 +25,58 @@ def psnr(y_true, y_pred):
         y_true: sharp pictures, `(batch, height, width, channels)` in 0..1.
         y_pred: restored pictures, same shape; rounded to 8 bit first.
     """
-    error = tf.cast(y_true, tf.float32) - round_to_8_bit(y_pred)
-    mse = tf.reduce_mean(tf.square(error), axis=(1, 2, 3))
-    return -10 * tf.math.log(tf.maximum(mse, 10 ** (-PSNR_LIMIT / 10))) / tf.math.log(10.0)
+    error = ops.cast(y_true, "float32") - round_to_8_bit(y_pred)
+    mse = ops.mean(ops.square(error), axis=(1, 2, 3))
+    return -10 * ops.log(ops.maximum(mse, 10 ** (-PSNR_LIMIT / 10))) / math.log(10)
 
 
 def ssim(y_true, y_pred):
-    """Structural similarity, `(batch,)`, 1 for equal pictures; `tf.image.ssim` over the three channels.
+    """`structural_similarity` with the restored pictures rounded to 8 bit, `(batch,)`."""
+    return structural_similarity(y_true, round_to_8_bit(y_pred))
+
+
+def structural_similarity(y_true, y_pred):
+    """SSIM of the pictures as they are, `(batch,)`, 1 for equal ones: a mean over the places and the channels.
+
+    TensorFlow has `tf.image.ssim`, with its standard window. Other backends compute the same by `shifted_ssim`.
+
+    Args:
+        y_true, y_pred: pictures, `(batch, height, width, channels)` in 0..1.
 
     Raises:
         ValueError: for pictures under 11x11.
+
+    Reference: Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004.
     """
-    check_size(y_true)
-    return tf.image.ssim(tf.cast(y_true, tf.float32), round_to_8_bit(y_pred), max_val=1.0)
-
-
-def check_size(pictures):
-    """Raises a ValueError if the static size of the pictures is under SSIM's window."""
-    height, width = pictures.shape[1:3]
+    height, width = y_true.shape[1:3]
     if min(height or SSIM_WINDOW, width or SSIM_WINDOW) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs pictures of at least 11x11. Received: shape={tuple(pictures.shape)}")
+        raise ValueError(f"SSIM needs pictures of at least 11x11. Received: shape={tuple(y_true.shape)}")
+    y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.image.ssim(y_true, y_pred, max_val=1.0)
+    return shifted_ssim(y_true, y_pred)
+
+
+def shifted_ssim(y_true, y_pred):
+    """What `tf.image.ssim` computes, of float32 pictures in 0..1, in `keras.ops`."""
+    place = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
+    window = np.exp(-(place**2) / (2 * SSIM_SIGMA**2))
+    window = (window / window.sum()).tolist()
+
+    def blur(fields):
+        # As shifted sums, which XLA makes one pass of: it has no fast convolution of single channels.
+        for axis in (1, 2):
+            count = ops.shape(fields)[axis] - SSIM_WINDOW + 1
+            fields = sum(
+                weight * fields[(slice(None),) * axis + (slice(shift, shift + count),)]
+                for shift, weight in enumerate(window)
+            )
+        return fields
+
+    fields = ops.concatenate([y_true, y_pred, y_true * y_pred, y_true**2 + y_pred**2], -1)
+    mean_t, mean_p, product, squares = ops.split(blur(fields), 4, -1)
+    luminance = (2 * mean_t * mean_p + 0.01**2) / (mean_t**2 + mean_p**2 + 0.01**2)
+    structure = (2 * (product - mean_t * mean_p) + 0.03**2) / (squares - mean_t**2 - mean_p**2 + 0.03**2)
+    return ops.mean(luminance * structure, (1, 2, 3))

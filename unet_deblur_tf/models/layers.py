@@ -1,8 +1,13 @@
 """Layers that Keras does not have, or has in a form that cannot take pictures of unknown size.
 
-All of them use `keras.ops` alone, so they run on every Keras backend, take
-`(batch, height, width, channels)` with any of the first three unknown, and are
-registered, so that `.keras` files load without `custom_objects`.
+They run on every Keras backend and take `(batch, height, width, channels)` with any of the
+first three unknown. They are registered, so that `.keras` files load without `custom_objects`.
+
+Most use `keras.ops` alone. Four have a form of their own for TensorFlow, which computes the same:
+
+    FusedBatchNormalization         for speed: one operation in training, where Keras takes some ten
+    BilinearUpsampling2D            for export: Keras' own cannot double a size that the graph does not know
+    PixelUnshuffle, PixelShuffle    for export: one operation, which other runtimes know
 """
 
 import keras

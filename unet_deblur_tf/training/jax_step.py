@@ -7,56 +7,17 @@ With the environment variable KERAS_BACKEND=jax:
     state, loss = train_step(trained, optimizer, LOSSES["ssim+l1"])(state, blurred, sharp)
     put_back(trained, state)                   # and so into the network, whose weights it shares
 
-The losses are those of `losses.py`, the networks those of `models.py`: what is trained here is
-saved and used as any other.
+Losses, optimizers and networks are those of every other training. What is trained here is saved and used as any other.
 """
 
 import math
 
 import jax.numpy as jnp
 import keras
-import numpy as np
 from jax import value_and_grad
 from keras import ops
 
-SSIM_SIGMA, SSIM_RADIUS = 1.5, 5
-
-
-def ssim_loss(sharp, restored):
-    """1 - SSIM, `(batch,)`: what `losses.ssim_loss` is, of `(batch, height, width, 3)`, 11x11 at least."""
-    place = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
-    window = np.exp(-(place**2) / (2 * SSIM_SIGMA**2))
-    window = (window / window.sum()).astype("float32")
-
-    def blur(fields):
-        # As shifted sums, which XLA makes one pass of: it has no fast convolution of single channels.
-        for axis in (1, 2):
-            count = fields.shape[axis] - 2 * SSIM_RADIUS
-            fields = sum(
-                weight * fields[(slice(None),) * axis + (slice(shift, shift + count),)]
-                for shift, weight in enumerate(window)
-            )
-        return fields
-
-    fields = jnp.concatenate([sharp, restored, sharp * restored, sharp**2 + restored**2], -1)
-    mean_s, mean_r, product, squares = jnp.split(blur(fields), 4, -1)
-    luminance = (2 * mean_s * mean_r + 0.01**2) / (mean_s**2 + mean_r**2 + 0.01**2)
-    structure = (2 * (product - mean_s * mean_r) + 0.03**2) / (squares - mean_s**2 - mean_r**2 + 0.03**2)
-    return 1 - jnp.mean(luminance * structure, (1, 2, 3))
-
-
-def l1_loss(sharp, restored):
-    """Mean absolute error, `(batch,)`."""
-    return jnp.mean(jnp.abs(restored - sharp), (1, 2, 3))
-
-
-def fourier_loss(sharp, restored):
-    """`losses.fourier_loss`, `(batch,)`."""
-    spectrum = jnp.fft.rfft2(restored - sharp, axes=(1, 2))
-    return jnp.mean(jnp.abs(spectrum.real) + jnp.abs(spectrum.imag), (1, 2, 3)) / 2
-
-
-BY_NAME = dict(ssim=ssim_loss, l1=l1_loss, fourier=fourier_loss)
+from unet_deblur_tf.training.losses import weighted_loss
 
 
 class BlockPooling2D(keras.layers.Layer):
@@ -108,15 +69,16 @@ def train_step(network, optimizer, weights):
     Args:
         network: `keras.Model`.
         optimizer: `keras.optimizers.Optimizer`.
-        weights: dict from a loss's name to its weight, as in `recipes.LOSSES`; "ssim", "l1" or "fourier".
+        weights: dict from a loss's name to its weight, as in `configs.LOSSES`.
 
     The pictures are float32 `(batch, height, width, 3)` in 0..1.
     """
 
+    loss_per_picture = weighted_loss(weights)
+
     def loss_of(trainable, others, blurred, sharp):
         restored, others = network.stateless_call(trainable, others, blurred, training=True)
-        restored = restored.astype("float32")
-        return sum(weight * jnp.mean(BY_NAME[name](sharp, restored)) for name, weight in weights.items()), others
+        return jnp.mean(loss_per_picture(sharp, restored)), others
 
     def step(state, blurred, sharp):
         trainable, others, optimizer_values = state

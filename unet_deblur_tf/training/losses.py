@@ -1,11 +1,11 @@
 """Losses: functions of (sharp, restored), float32 pictures in 0..1, to one value per picture.
 
-Whatever the precision policy, they compute in float32.
+They run on every Keras backend, and compute in float32 whatever the precision policy.
 """
 
-import tensorflow as tf
+from keras import ops
 
-from unet_deblur_tf.evaluation.metrics import check_size
+from unet_deblur_tf.evaluation.metrics import structural_similarity
 
 CHARBONNIER_EPSILON = 1e-3
 
@@ -13,19 +13,15 @@ CHARBONNIER_EPSILON = 1e-3
 def ssim_loss(y_true, y_pred):
     """1 - SSIM, `(batch,)` in 0..2.
 
-    `tf.image.ssim` with its standard window: Wang et al., "Image quality assessment:
-    from error visibility to structural similarity", IEEE TIP 2004.
-
     Raises:
         ValueError: for pictures under 11x11.
     """
-    check_size(y_true)
-    return 1 - tf.image.ssim(_float(y_true), _float(y_pred), max_val=1.0)
+    return 1 - structural_similarity(y_true, y_pred)
 
 
 def l1_loss(y_true, y_pred):
     """Mean absolute error, `(batch,)`."""
-    return _mean(tf.abs(_float(y_pred) - _float(y_true)))
+    return _mean(ops.abs(_error(y_true, y_pred)))
 
 
 def charbonnier_loss(y_true, y_pred):
@@ -34,7 +30,7 @@ def charbonnier_loss(y_true, y_pred):
     Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for
     computed imaging", ICIP 1994.
     """
-    return _mean(tf.sqrt(tf.square(_float(y_pred) - _float(y_true)) + CHARBONNIER_EPSILON**2))
+    return _mean(ops.sqrt(ops.square(_error(y_true, y_pred)) + CHARBONNIER_EPSILON**2))
 
 
 def fourier_loss(y_true, y_pred):
@@ -44,16 +40,15 @@ def fourier_loss(y_true, y_pred):
     Approach in Single Image Deblurring", ICCV 2021. Real and imaginary parts are
     summed rather than the complex modulus, whose gradient is not finite at zero.
     """
-    error = tf.transpose(_float(y_pred) - _float(y_true), (0, 3, 1, 2))
-    spectrum = tf.signal.rfft2d(error)
-    return _mean(tf.abs(tf.math.real(spectrum)) + tf.abs(tf.math.imag(spectrum))) / 2
+    real, imaginary = _spectrum(_error(y_true, y_pred))
+    return _mean(ops.abs(real) + ops.abs(imaginary)) / 2
 
 
 def weighted_loss(weights):
     """A weighted sum of the losses above.
 
     Args:
-        weights: dict from a loss's name without `_loss` to its weight, as in `recipes.LOSSES`.
+        weights: dict from a loss's name without `_loss` to its weight, as in `configs.LOSSES`.
 
     Returns:
         A function of (y_true, y_pred) to `(batch,)`.
@@ -67,9 +62,18 @@ def weighted_loss(weights):
     return loss
 
 
-def _float(pictures):
-    return tf.cast(pictures, tf.float32)
+def _spectrum(fields):
+    """The 2-D transform of real fields, real and imaginary part, `(batch, channels, width // 2 + 1, height)`.
+
+    Rows are transformed first, then the columns of what they give: `keras.ops` has no 2-D transform of real numbers.
+    """
+    parts = ops.rfft(ops.transpose(fields, (0, 3, 1, 2)))
+    return ops.fft(tuple(ops.swapaxes(part, 2, 3) for part in parts))
+
+
+def _error(y_true, y_pred):
+    return ops.cast(y_pred, "float32") - ops.cast(y_true, "float32")
 
 
 def _mean(values):
-    return tf.reduce_mean(values, axis=(1, 2, 3))
+    return ops.mean(values, axis=(1, 2, 3))

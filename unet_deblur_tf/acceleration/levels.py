@@ -127,8 +127,8 @@ def convolve_levels(inputs, factors, kernel, own=None):
             factor //= 2
             taps = double_size(taps)
 
-    # Upsample, shift and add: along the rows for each column of the kernel, then along the columns. The kernel's columns
-    # come one after the other, or the upsampled results of several would be in memory.
+    # Upsample, shift and add: first along the rows, for each column of the kernel, then along the columns. The kernel's
+    # columns come one after the other, or the upsampled results of several would be in memory.
     rows, done = [], []
     for column in range(3):
         with tf.control_dependencies(done):

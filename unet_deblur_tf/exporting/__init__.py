@@ -1,1 +1,1 @@
-"""A network for other programs: TensorFlow Serving, ONNX Runtime, OpenVINO, LiteRT."""
+"""Exports networks for other programs: TensorFlow Serving, ONNX Runtime, OpenVINO, LiteRT."""

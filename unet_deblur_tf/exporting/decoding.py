@@ -1,13 +1,13 @@
-"""Picture files decoded inside the graph, as TensorFlow Serving needs it: nothing but TensorFlow's own operations.
+"""Decodes picture files inside the graph, with TensorFlow operations only, as TensorFlow Serving requires.
 
-`tf.io.decode_image` alone would let a file of a few kilobytes that unfolds to gigabytes
-take the server down, and would turn phone photos on their side. So the size is read from
-the file's head before anything is decoded, and a JPEG's EXIF orientation is applied.
+`tf.io.decode_image` alone is not enough. A file of a few kilobytes can decode to gigabytes and bring the server down,
+so the size is read from the file's header before anything is decoded. And phone photos would come out on their side, so
+a JPEG's EXIF orientation is applied.
 """
 
 import tensorflow as tf
 
-EXIF_REACH = 65_536  # bytes from a JPEG's start in which its EXIF orientation is looked for
+EXIF_REACH = 65_536  # bytes at the start of a JPEG that are searched for its EXIF orientation
 ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -15,53 +15,67 @@ def decode_upright(file, name, max_pixels):
     """Decodes a picture file.
 
     Args:
-        file: scalar string tensor: PNG, JPEG, GIF (its first frame), BMP, or where this
-            TensorFlow decodes it, WebP.
-        name: str or string tensor, what error messages call it.
-        max_pixels: int, larger pictures are refused before they are decoded.
+        file: scalar string tensor, a PNG, JPEG, GIF (its first frame is taken) or BMP file, or a WebP file if this
+            version of TensorFlow decodes WebP.
+        name: str or string tensor, the name of the picture in error messages.
+        max_pixels: int; larger pictures are rejected before they are decoded.
 
     Returns:
-        uint8 `(height, width, 3)`; 16 bits per channel are reduced to 8, transparency is dropped.
+        uint8 `(height, width, 3)`. 16 bits per channel are reduced to 8, and transparency is dropped.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run on something else, or on too large a picture.
+        tf.errors.InvalidArgumentError: at run time, if the file cannot be decoded or the picture is too large.
     """
     file = if_within(max_pixels, size(file, name), name, file)
     image = tf.io.decode_image(file, channels=3, expand_animations=False)
-    # Once more: a head can say one thing and the picture be another.
+    # Check again: the header can differ from the decoded picture.
     image = if_within(max_pixels, tf.shape(image)[:2], name, image)
     return turn_upright(image, exif_orientation(file))
 
 
 def if_within(max_pixels, shape, name, value):
-    """`value`, once it is known that a picture or batch is small enough; to be used inside a `tf.function`.
+    """Returns `value` if a picture or a batch is small enough. For use inside a `tf.function`.
 
     Args:
         max_pixels: int.
         shape: int tensor, (height, width) or (batch or frames, height, width).
-        name: str or string tensor, what the error message calls the picture.
-        value: tensor, computed from only if the picture passes.
+        name: str or string tensor, the name of the picture in the error message.
+        value: tensor. Later operations use it only if the picture passes.
+
+    Returns:
+        `value`.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run on more than `max_pixels`, with a sentence.
+        tf.errors.InvalidArgumentError: at run time, if there are no pixels or more than `max_pixels`.
     """
     shape = tf.cast(shape, tf.int64)
-    # As floats: a file's head may claim sides whose product no integer holds.
+    # In floats: a header can claim sides whose product overflows every integer type.
     pixels = tf.reduce_prod(tf.cast(shape, tf.float64))
     advice = "reduce it, cut it, or export the model with a larger --max-pixels"
     message = tf.strings.format(
         " of shape {} has more pixels than the {} that this model takes at once; " + advice, (shape, max_pixels)
     )
-    some = tf.debugging.Assert(pixels > 0, [tf.strings.join([name, tf.strings.format(" of shape {} is empty", shape)])])
-    few = tf.debugging.Assert(pixels <= max_pixels, [tf.strings.join([name, message])])
-    with tf.control_dependencies([some, few]):
+    empty = tf.strings.join([name, tf.strings.format(" of shape {} is empty", shape)])
+    not_empty = tf.debugging.Assert(pixels > 0, [empty])
+    not_too_large = tf.debugging.Assert(pixels <= max_pixels, [tf.strings.join([name, message])])
+    with tf.control_dependencies([not_empty, not_too_large]):
         return tf.identity(value)
 
 
 def size(file, name):
-    """(height, width), int64, or of a GIF (frames, height, width), read without decoding the file.
+    """Reads the size of a picture from its file, without decoding it.
 
-    Formats: PNG (ISO/IEC 15948), GIF89a, BMP, WebP (RFC 9649), JPEG through TensorFlow.
+    Args:
+        file: scalar string tensor.
+        name: str or string tensor, the name of the picture in error messages.
+
+    Returns:
+        int64 tensor (height, width); for a GIF (frames, height, width).
+
+    Raises:
+        tf.errors.InvalidArgumentError: at run time, if the format is unknown or is BMP with a palette.
+
+    References: PNG (ISO/IEC 15948), GIF89a, BMP, WebP (RFC 9649). TensorFlow reads the size of JPEG.
     """
     head = tf.cast(tf.io.decode_raw(file, tf.uint8, fixed_length=32), tf.int64)
 
@@ -75,14 +89,14 @@ def size(file, name):
         return _integer(head[at : at + count], "big")
 
     def bmp():
-        # Of a palette TensorFlow takes the numbers for grey levels.
+        # TensorFlow would take the indices into the palette for grey levels.
         message = tf.strings.join([name, " is a BMP file with a palette, which cannot be decoded"])
         with tf.control_dependencies([tf.debugging.Assert(little(28, 2) >= 24, [message])]):
-            height = little(22, 4)  # signed: negative where the rows run from the top
+            height = little(22, 4)  # signed: negative if the rows run from top to bottom
             return tf.stack([tf.minimum(height, 2**32 - height), little(18, 4)])
 
     def webp():
-        sides = little(21, 4)  # without loss: 14 bits each
+        sides = little(21, 4)  # lossless: 14 bits for each side
         return tf.case(
             [
                 (begins(b"VP8X", 12), lambda: tf.stack([little(27, 3) + 1, little(24, 3) + 1])),
@@ -109,7 +123,10 @@ def size(file, name):
 
 
 def gif_size(file):
-    """(frames, height, width), int64, the largest of the frames: TensorFlow makes room for all of them that large."""
+    """(frames, height, width) of a GIF, int64, with the largest of the sides of all frames.
+
+    TensorFlow allocates all frames at that size.
+    """
     data = tf.pad(tf.io.decode_raw(file, tf.uint8), [[0, 16]])
     last = tf.size(data, tf.int64) - 1
 
@@ -122,7 +139,7 @@ def gif_size(file):
         return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
 
     def block(at, inside, size):
-        """One block: an image, an extension, or inside these a piece of up to 255 bytes, the last of them empty."""
+        """Reads one block: an image, an extension, or a sub-block of up to 255 bytes in them, the last one empty."""
         kind = little(at, 1)
         image = ~inside & (kind == 0x2C)
         frames, height, width = tf.unstack(size)
@@ -141,15 +158,15 @@ def gif_size(file):
 
 
 def exif_orientation(file):
-    """1 to 8, int64, as in a JPEG's EXIF data (CIPA DC-008); 1, upright, where there is none."""
+    """The orientation in a JPEG's EXIF data, int64, 1 to 8 (CIPA DC-008); 1 (upright) if there is none."""
     data = tf.cast(tf.io.decode_raw(tf.strings.substr(file, 0, EXIF_REACH), tf.uint8), tf.int64)
-    data = tf.pad(data, [[0, 32]])  # a place to land for what points outside
+    data = tf.pad(data, [[0, 32]])  # zeros for pointers that lead beyond the data
     last = tf.size(data, tf.int64) - 1
 
     def number(at, count, order="big"):
         return _integer(tf.gather(data, tf.minimum(at[..., tf.newaxis] + tf.range(count, dtype=tf.int64), last)), order)
 
-    # EXIF data is the first segment, or the second after JFIF's: its marker, two bytes of length, "Exif".
+    # EXIF data is in the first segment, or in the second if the first is JFIF's: marker, two bytes of length, "Exif".
     second = tf.constant(2, tf.int64)
     second = tf.where(number(second, 2) == 0xFFE0, 4 + number(second + 2, 2), second)
     is_exif = (number(second, 2) == 0xFFE1) & (number(second + 4, 4) == int.from_bytes(b"Exif"))
@@ -169,7 +186,7 @@ def exif_orientation(file):
 
 
 def turn_upright(image, orientation):
-    """Undoes the turn and the mirroring that an EXIF orientation stands for, without resampling."""
+    """Rotates and mirrors a picture as its EXIF orientation demands, without resampling."""
 
     def if_one_of(orientations, change, image):
         return tf.cond(tf.reduce_any(orientation == orientations), lambda: change(image), lambda: image)
@@ -180,6 +197,6 @@ def turn_upright(image, orientation):
 
 
 def _integer(parts, order):
-    """Bytes along the last axis, int64, as unsigned integers."""
+    """Combines int64 bytes along the last axis into unsigned integers; `order` is "little" or "big" endian."""
     exponents = range(parts.shape[-1]) if order == "little" else reversed(range(parts.shape[-1]))
     return tf.reduce_sum(parts * [256**exponent for exponent in exponents], axis=-1)

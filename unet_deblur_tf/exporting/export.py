@@ -1,4 +1,4 @@
-"""One `export.py` command: which network, in which format, to where."""
+"""Exports a trained network: chooses the network, the format and the place, as the command `export` asks."""
 
 import tempfile
 from pathlib import Path
@@ -10,39 +10,63 @@ from unet_deblur_tf.exporting.server_files import write_configs
 from unet_deblur_tf.models.loading import MODELS, find_newest, keras_file, load_network
 from unet_deblur_tf.utils.files import make_folder
 
-RUN_FILES = ("model.keras", "history.csv", "run.json", "comparison.png")  # what a run leaves beside its network
+RUN_FILES = ("model.keras", "history.csv", "run.json", "comparison.png")  # what a training run writes with its network
+ENDINGS = {"onnx": ".onnx", "litert": ".tflite"}
 
 
 def export_network(
-    model=None,
-    format="savedmodel",
-    output=None,
-    overwrite=False,
-    pooling="auto",
-    precision=None,
-    max_pixels=None,
-    warmup_sizes=None,
-    size=None,
-):
+    model: str | Path | None = None,
+    format: str = "savedmodel",
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    pooling: str = "auto",
+    precision: str | None = None,
+    max_pixels: int | None = None,
+    warmup_sizes: list[tuple[int, int]] | None = None,
+    size: tuple[int, int] | None = None,
+) -> list[str]:
     """Exports a network from its `.keras` file.
 
     Args:
-        model: see `loading.find_newest`.
+        model: the network, see `loading.find_newest`.
         format: "savedmodel", "onnx" or "litert".
-        output: model base path for a SavedModel, else the file; None for beside the network, or for
-            `saved_models/NAME` where that is a file of another name than training gives it.
-        overwrite: bool, replace a file. Versions of a SavedModel are never replaced.
-        pooling, precision: see `loading.load`; ONNX and LiteRT are in float32.
-        max_pixels: of a SavedModel, see `saved_model.export`.
-        warmup_sizes: list of (height, width) for a SavedModel, see `server_files.write_requests`.
-        size: (height, width) for LiteRT.
+        output: for a SavedModel the model base path, else the file. By default the export goes beside the network. Only
+            for a `.keras` file NAME.keras that is not called model.keras, as training calls it, does it go to
+            `saved_models/NAME`.
+        overwrite: bool, whether to replace an existing file. Versions of a SavedModel are never replaced.
+        pooling, precision: see `loading.load`. ONNX and LiteRT files are always in float32.
+        max_pixels: int, limit of a SavedModel, see `saved_model.export`; None for `saved_model.MAX_PIXELS`.
+        warmup_sizes: list of (height, width) for a SavedModel, see `saved_model.publish`.
+        size: (height, width) of the pictures that a LiteRT file takes.
 
     Returns:
-        Lines that say what was written.
+        List of str, lines that say what was written.
 
     Raises:
-        InputError: if there is no such network, options do not go together, or the file exists.
+        InputError: if there is no such network, the options contradict each other, the file exists, or the folder
+            cannot be written to.
     """
+    max_pixels = _check_options(format, precision, max_pixels, warmup_sizes, size)
+    path = find_newest(model)
+    source = keras_file(path)
+    target = _choose_target(format, output, overwrite, size, _default_folder(path.resolve()))
+    network = load_network(path, pooling, precision)
+    if format == "savedmodel":
+        unchanged = pooling == "auto" and precision is None
+        folder = _publish(network, source, unchanged, target, max_pixels, warmup_sizes)
+        # An --output elsewhere gets no new configuration files; those that are there already are updated.
+        if output is None or (target.resolve().parent / "models.config").exists():
+            write_configs(target.resolve().parent)
+        return published(folder)
+    if size is None:  # ONNX
+        export_onnx(network, target)
+    else:
+        export_litert(network, target, *size)
+    return [f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
+
+
+def _check_options(format, precision, max_pixels, warmup_sizes, size):
+    """Raises an InputError if options contradict each other. Returns the limit of pixels, with its default."""
     for name, value, needed in (
         ("max-pixels", max_pixels, "savedmodel"),
         ("warmup", warmup_sizes, "savedmodel"),
@@ -52,19 +76,39 @@ def export_network(
         if value is not None and format != needed:
             raise InputError(f"--{name} is for --format {needed}, not {format}")
     if format == "litert" and size is None:
-        raise InputError("--format litert needs --size, such as 1280x720, the only one that it will take")
-    path = find_newest(model)
-    source = keras_file(path)
-    home = _home(path.resolve())
+        raise InputError(
+            "--format litert needs --size, such as 1280x720: a LiteRT file takes pictures of one size only"
+        )
+    if warmup_sizes and not server_files.available():
+        raise InputError('--warmup needs tensorflow-serving-api: pip install "unet_deblur_tf[serving]"')
+    max_pixels = max_pixels or saved_model.MAX_PIXELS
+    for height, width in warmup_sizes or ():
+        if height * width > max_pixels:
+            raise InputError(f"--warmup {width}x{height} has more pixels than the {max_pixels} of --max-pixels")
+    return max_pixels
+
+
+def _default_folder(path):
+    """The folder that exports of a network go to by default.
+
+    Args:
+        path: absolute `Path`, as `find_newest` returns it.
+    """
+    if path.suffix == ".keras" and path.name != "model.keras":
+        return MODELS / path.stem  # a file in any folder, such as the package's
+    # The `model.keras` of a version lies in NAME/1/assets.extra/.
+    return path.parent.parent.parent if path.parent.name == "assets.extra" else path.parent
+
+
+def _choose_target(format, output, overwrite, size, default_folder):
+    """The model base path or the file to write. Raises an InputError if it cannot be written."""
     if format == "savedmodel":
-        base = Path(output) if output else home
-        folder = _export_version(path, source, base, pooling, precision, max_pixels, warmup_sizes)
-        # Beside a model that was put elsewhere, only where a server's configuration is already.
-        if output is None or (base.resolve().parent / "models.config").exists():
-            write_configs(base.resolve().parent)
-        return published(folder)
-    ending = ".onnx" if format == "onnx" else ".tflite"
-    target = Path(output) if output else home / f"{home.name}{f'_{size[1]}x{size[0]}' if size else ''}{ending}"
+        base = Path(output) if output else default_folder
+        make_folder(base)
+        return base
+    ending = ENDINGS[format]
+    suffix = f"_{size[1]}x{size[0]}" if size else ""
+    target = Path(output) if output else default_folder / f"{default_folder.name}{suffix}{ending}"
     if target.suffix != ending:
         raise InputError(f"--output must end in {ending} for --format {format}, not {target.name!r}")
     if target.is_dir():
@@ -72,42 +116,33 @@ def export_network(
     if target.exists() and not overwrite:
         raise InputError(f"{target} is there already: --overwrite replaces it, --output names another")
     make_folder(target.parent)
-    network = load_network(path, pooling)
-    if format == "onnx":
-        export_onnx(network, target)
-    else:
-        export_litert(network, target, *size)
-    return [f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
+    return target
 
 
-def _home(path):
-    """The folder that a network's exports go to by default."""
-    if path.suffix == ".keras" and path.name != "model.keras":
-        return MODELS / path.stem  # a file alone, with whatever around it, such as the package
-    # A version has its network in its assets.extra/, below the model's folder.
-    return path.parent.parent.parent if path.parent.name == "assets.extra" else path.parent
+def _publish(network, source, unchanged, base, max_pixels, warmup_sizes):
+    """Writes the next version of a SavedModel, with the files of its training run in `assets.extra/`.
 
-
-def _export_version(path, source, base, pooling, precision, max_pixels, sizes):
-    max_pixels = max_pixels or saved_model.MAX_PIXELS
-    if sizes and not server_files.available():
-        raise InputError('--warmup needs tensorflow-serving-api: pip install "unet_deblur_tf[serving]"')
-    for height, width in sizes or ():
-        if height * width > max_pixels:
-            raise InputError(f"--warmup {width}x{height} has more pixels than the {max_pixels} of --max-pixels")
-    make_folder(base)
-    network = load_network(path, pooling, precision)
+    Args:
+        network: `keras.Model` to export.
+        source: `Path` of the `.keras` file that it was loaded from.
+        unchanged: bool, whether pooling and precision are those of the file. If not, the version gets a `.keras` file
+            of its own, so that it always contains the network that it runs.
+        base, max_pixels, warmup_sizes: see `saved_model.publish`.
+    """
     extras = {name: source.with_name(name) for name in RUN_FILES if source.with_name(name).exists()}
     with tempfile.TemporaryDirectory() as folder:
-        # What is exported is what later runs find inside, which need not be the file that was read.
-        copy = source if pooling == "auto" and precision is None else Path(folder) / "model.keras"
-        if copy != source:
-            network.save(copy)
-        return saved_model.publish(network, base, {**extras, "model.keras": copy}, max_pixels, sizes)
+        extras["model.keras"] = source if unchanged else Path(folder) / "model.keras"
+        if not unchanged:
+            network.save(extras["model.keras"])
+        return saved_model.publish(network, base, extras, max_pixels, warmup_sizes)
 
 
-def published(folder):
-    """Lines that say where a version is and how to start the server."""
+def published(folder: str | Path) -> list[str]:
+    """Lines that say where a version of a SavedModel is, and whether it lacks warm-up requests.
+
+    Args:
+        folder: version folder, as `saved_model.publish` returns it.
+    """
     folder = Path(folder)
     base = folder.parent
     lines = [f"SavedModel       {folder}/  (for TensorFlow Serving: {base}/ is the model base path)"]

@@ -1,11 +1,12 @@
-"""The same weights for other runtimes: ONNX and LiteRT, through Keras' own `export`.
+"""Exports networks for other runtimes, as ONNX and LiteRT files, through Keras' own `export`.
 
-OpenVINO needs no file of its own: it reads a SavedModel's `serving_default`, and ONNX.
+OpenVINO needs no format of its own: it reads the `serving_default` signature of a SavedModel, and ONNX files.
 """
 
 import contextlib
 import io
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,16 +18,19 @@ from unet_deblur_tf.models.transforms import in_precision
 from unet_deblur_tf.utils.files import write_by_rename
 
 
-def export_onnx(model, path, fast=True):
-    """Writes a network as ONNX: `image` float32 `(batch, height, width, 3)` in 0..1, of any size, to `restored`.
+def export_onnx(model: keras.Model, path: Path, fast: bool = True) -> None:
+    """Writes a network as an ONNX file that takes pictures of any size.
+
+    Its input is `image`, float32 `(batch, height, width, 3)` in 0..1. Its output is `restored`, of the same shape and
+    range.
 
     Args:
         model: `keras.Model` from and to pictures.
-        path: `Path` ending in .onnx; replaced if it exists.
-        fast: bool, in the form of `inference.py`, else as it was built.
+        path: `Path` ending in .onnx; an existing file is replaced.
+        fast: bool, whether to rewrite the network by `inference.for_inference` first.
 
     Raises:
-        InputError: if onnx or tf2onnx, in the extra `export`, is missing.
+        InputError: if onnx or tf2onnx (the extra `export`) is missing.
     """
     try:
         import onnx
@@ -35,13 +39,13 @@ def export_onnx(model, path, fast=True):
         raise InputError(f'ONNX needs {error.name}: pip install "unet_deblur_tf[export]"') from error
 
     network = _portable(model, fast)
-    network(np.zeros((1, 16, 16, 3), np.float32))  # Keras 3.15 exports nothing to ONNX that has not been called
+    network(np.zeros((1, 16, 16, 3), np.float32))  # Keras 3.15 exports to ONNX only models that were called before
     with write_by_rename(path) as partial:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of NumPy, while Keras mends tf2onnx
+            warnings.simplefilter("ignore", FutureWarning)  # from NumPy, while Keras patches tf2onnx
             network.export(str(partial), format="onnx", verbose=False)
         graph = onnx.load(partial)
-        # tf2onnx calls it as TensorFlow's graph does ("Identity:0"), and sizes by running numbers.
+        # tf2onnx keeps the name of TensorFlow's graph ("Identity:0") and numbers the unknown dimensions.
         (output,) = graph.graph.output
         for node in graph.graph.node:
             node.output[:] = ["restored" if name == output.name else name for name in node.output]
@@ -53,13 +57,16 @@ def export_onnx(model, path, fast=True):
         onnx.save(graph, partial)
 
 
-def export_litert(model, path, height, width):
-    """Writes a network as LiteRT (TensorFlow Lite): `image` float32 `(1, height, width, 3)` in 0..1 to `restored`.
+def export_litert(model: keras.Model, path: Path, height: int, width: int) -> None:
+    """Writes a network as a LiteRT (TensorFlow Lite) file that takes pictures of one size.
+
+    Its input is `image`, float32 `(1, height, width, 3)` in 0..1. Its output is `restored`, of the same shape and
+    range.
 
     Args:
         model: `keras.Model` from and to pictures.
-        path: `Path` ending in .tflite; replaced if it exists.
-        height, width: int, the only size it will take.
+        path: `Path` ending in .tflite; an existing file is replaced.
+        height, width: int, the size of the pictures.
     """
     image = [tf.TensorSpec((1, height, width, 3), tf.float32, name="image")]
     with write_by_rename(path) as partial, contextlib.redirect_stdout(io.StringIO()):
@@ -67,8 +74,8 @@ def export_litert(model, path, height, width):
 
 
 def _portable(model, fast=True):
-    """The network in float32, whatever it was trained in, its output clipped to 0..1 and called `restored`."""
+    """The network in float32, with its output clipped to 0..1 and named `restored`."""
     network = in_precision(model, "float32")
     if fast:
-        network = for_inference(network, fewer_multiplications=False)  # these choose the algorithm themselves
+        network = for_inference(network, fewer_multiplications=False)  # the runtimes choose the algorithm themselves
     return keras.Model(network.input, {"restored": keras.ops.clip(network.output, 0.0, 1.0)}, name=model.name)

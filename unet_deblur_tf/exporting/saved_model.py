@@ -1,12 +1,13 @@
-"""A network as a SavedModel that TensorFlow Serving can run, in numbered version folders.
+"""Exports networks as SavedModels for TensorFlow Serving, in numbered version folders.
 
 saved_models/concat_se/     the model base path
-    1/  2/  ...             versions, each complete as soon as its name appears
+    1/  2/  ...             versions; a version folder appears only when it is complete
 """
 
 import math
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -18,34 +19,34 @@ from unet_deblur_tf.exporting.decoding import decode_upright, if_within
 from unet_deblur_tf.models.loading import next_version
 from unet_deblur_tf.utils.files import remove_stale
 
-MAX_PIXELS = 1920 * 1200  # of a request, unless set otherwise
+MAX_PIXELS = 1920 * 1200  # default limit of a request
 
 
-def export(model, folder, max_pixels=MAX_PIXELS):
+def export(model: keras.Model, folder: str | Path, max_pixels: int = MAX_PIXELS) -> None:
     """Writes a network as a SavedModel with two signatures.
 
-    `serving_default`: `image` float32 `(batch, height, width, 3)` in 0..1 to `restored`,
-    the same, clipped to 0..1.
-    `serving_bytes`: `image_bytes` string `(batch,)`, files in PNG, JPEG, GIF, BMP or WebP
-    of any sizes, to `restored_bytes` string `(batch,)`, PNG files, upright where a
-    JPEG's EXIF data says how.
+    `serving_default` takes `image`, float32 `(batch, height, width, 3)` in 0..1. It returns `restored`, of the same
+    shape, clipped to 0..1.
 
-    What cannot be decoded, and what has too many pixels, is answered by INVALID_ARGUMENT
-    and a sentence, before the network runs.
+    `serving_bytes` takes `image_bytes`, string `(batch,)`: PNG, JPEG, GIF, BMP or WebP files of any sizes. It returns
+    `restored_bytes`, string `(batch,)`: PNG files, upright according to a JPEG's EXIF orientation.
+
+    A picture that cannot be decoded or has too many pixels is rejected before the network runs, with the status
+    INVALID_ARGUMENT and a message.
 
     Args:
         model: `keras.Model` from and to pictures.
-        folder: path that does not exist yet.
-        max_pixels: int, the most that a tensor `image` may have over its batch, and each
-            picture of `image_bytes`, which go through the network one after the other.
+        folder: path of a folder that does not exist yet.
+        max_pixels: int, the largest number of pixels of a whole batch `image`, and of each picture in `image_bytes`.
+            The pictures of `image_bytes` go through the network one after the other.
     """
 
     fast = for_inference(model)
 
-    # Both signatures call it, so that the network is traced, kept and loaded once.
+    # Both signatures call this function, so that the network is traced, stored and loaded once.
     @tf.function(input_signature=[PICTURE])
     def restore(image):
-        # Under mixed precision, too, what leaves is float32: TensorFlow Serving's JSON knows no bfloat16.
+        # The output is float32 in every precision: TensorFlow Serving's JSON does not know bfloat16.
         return {"restored": tf.clip_by_value(tf.cast(fast(image, training=False), tf.float32), 0.0, 1.0)}
 
     def restore_tensor(image):
@@ -56,7 +57,7 @@ def export(model, folder, max_pixels=MAX_PIXELS):
         name = tf.strings.format("image_bytes[{}]", number)
         image = tf.cast(decode_upright(file, name, max_pixels), tf.float32) / 255
         restored = restore(image[tf.newaxis])["restored"][0]
-        # `tf.image.convert_image_dtype` would truncate: a quarter of a level darker on average.
+        # `tf.image.convert_image_dtype` would truncate, which darkens pictures by a quarter of a level on average.
         return tf.io.encode_png(tf.cast(tf.round(restored * 255), tf.uint8))
 
     def restore_files(image_bytes):
@@ -64,29 +65,34 @@ def export(model, folder, max_pixels=MAX_PIXELS):
         restored = tf.map_fn(restore_file, numbered, parallel_iterations=1, fn_output_signature=tf.string)
         return {"restored_bytes": restored}
 
-    # ExportArchive, since a plain `tf.saved_model.save` loads in Python and fails in TensorFlow Serving.
-    # Not `archive.track(fast)`: Keras 3.15 would write every variable twice.
+    # What plain `tf.saved_model.save` writes loads in Python but fails in TensorFlow Serving, hence ExportArchive.
+    # There is no `archive.track(fast)`, since Keras 3.15 would write every variable twice.
     archive = keras.export.ExportArchive()
     archive.add_endpoint("serving_default", restore_tensor, [PICTURE])
     archive.add_endpoint("serving_bytes", restore_files, [tf.TensorSpec((None,), tf.string, name="image_bytes")])
     archive.write_out(str(folder), verbose=False)
 
 
-def publish(model, base, extras=(), max_pixels=MAX_PIXELS, warmup_sizes=None):
-    """Exports a network as the next free version of a model base path.
+def publish(
+    model: keras.Model,
+    base: str | Path,
+    extras: Mapping[str, Path] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    warmup_sizes: Sequence[tuple[int, int]] | None = None,
+) -> Path:
+    """Exports a network as the next free version in a model base path.
 
-    Everything is written under a temporary name beside the versions, which
-    TensorFlow Serving passes over, and renamed when complete.
+    The version is written under a temporary name beside the other versions, where TensorFlow Serving ignores it, and
+    renamed when it is complete.
 
     Args:
-        model: `keras.Model`.
-        base: model base path, made if missing.
-        extras: dict from names in the version's `assets.extra/`, which TensorFlow
-            Serving leaves alone, to the files to copy there.
-        max_pixels: see `export`.
-        warmup_sizes: list of (height, width) of the requests that the server runs while it
-            loads the version; None for the usual ones, as far as `max_pixels` allows, if
-            tensorflow-serving-api is there to write them.
+        model: `keras.Model` from and to pictures.
+        base: model base path; it is created if it does not exist.
+        extras: dict from names to the files to copy under these names into the version's `assets.extra/`, which
+            TensorFlow Serving ignores.
+        max_pixels: int, see `export`.
+        warmup_sizes: list of (height, width) of the warm-up requests, see `server_files`. None means the default sizes
+            within `max_pixels`, if tensorflow-serving-api is installed, which writes the requests.
 
     Returns:
         `Path` of the version folder.
@@ -94,15 +100,15 @@ def publish(model, base, extras=(), max_pixels=MAX_PIXELS, warmup_sizes=None):
     base = Path(base)
     base.mkdir(parents=True, exist_ok=True)
     if warmup_sizes is None:
-        usual = [size for size in server_files.SIZES if math.prod(size) <= max_pixels]
-        warmup_sizes = usual if server_files.available() else []
+        default_sizes = [size for size in server_files.SIZES if math.prod(size) <= max_pixels]
+        warmup_sizes = default_sizes if server_files.available() else []
     remove_stale(base, ".partial-*")
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=base))
     try:
         version = partial / "model"
         export(model, version, max_pixels)
         (version / "assets.extra").mkdir()
-        for name, path in dict(extras).items():
+        for name, path in (extras or {}).items():
             shutil.copy2(path, version / "assets.extra" / name)
         if warmup_sizes:
             server_files.write_requests(version / "assets.extra" / server_files.FILE, warmup_sizes)

@@ -1,11 +1,12 @@
-"""Files for TensorFlow Serving: warm-up requests inside a version, and the server's configuration files.
+"""Writes files for TensorFlow Serving: warm-up requests inside a version, and the server's configuration files.
 
-The server runs the requests while it loads a version, so that the first user does not wait. Names, places and formats
-are TensorFlow Serving's ("SavedModel Warmup" in its documentation).
+The server runs the warm-up requests while it loads a version, so that the first user does not wait. TensorFlow Serving
+defines the names, places and formats ("SavedModel Warmup" in its documentation).
 """
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -19,8 +20,8 @@ FILE = "tf_serving_warmup_requests"  # in a version's assets.extra/
 SIZES = ((720, 1280),)  # (height, width)
 
 
-def available():
-    """Whether the protocol's messages are there: the package tensorflow-serving-api, in the extra `serving`."""
+def available() -> bool:
+    """Whether tensorflow-serving-api (the extra `serving`) is installed, which defines the messages of the server."""
     try:
         import tensorflow_serving.apis.prediction_log_pb2  # noqa: F401
     except ImportError:
@@ -28,22 +29,24 @@ def available():
     return True
 
 
-def write_requests(path, sizes=SIZES):
-    """Writes one request per signature and size, of grey pictures: some bytes each, whatever the size.
+def write_requests(path: str | Path, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
+    """Writes one warm-up request of a grey picture per signature and size.
+
+    A request takes only some bytes, whatever the size of its picture.
 
     Args:
-        path: of the TFRecord file of `PredictionLog`s.
-        sizes: (height, width) of the pictures; what is expected most. The libraries below
-            TensorFlow prepare themselves for each size anew.
+        path: path of the TFRecord file, which will hold `PredictionLog` messages.
+        sizes: list of (height, width), the most frequent sizes of pictures. The libraries under TensorFlow prepare for
+            each size separately.
 
     Raises:
-        ImportError: without tensorflow-serving-api.
+        ImportError: if tensorflow-serving-api is not installed.
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     with tf.io.TFRecordWriter(str(path)) as writer:
         for height, width in sizes:
-            # A tensor's last value stands for all that follow.
+            # A tensor message may hold fewer values than the tensor has: the last one is repeated.
             tensor = tf.make_tensor_proto(0.5, tf.float32, (1, height, width, 3))
             file = tf.io.encode_png(tf.fill((height, width, 3), tf.constant(128, tf.uint8))).numpy()
             for signature, name, value in (
@@ -57,12 +60,13 @@ def write_requests(path, sizes=SIZES):
                 writer.write(log.SerializeToString())
 
 
-MOUNT = "/models"  # where the server sees the folder, as in its Docker image
+MOUNT = "/models"  # the folder's path inside the server's Docker image
 
+# `write_configs` replaces only files that begin with this line, those of earlier releases included: do not change it.
 KEPT = "# Kept up to date by train.py and export.py as long as this line stands first.\n"
 
 MONITORING = """\
-# --monitoring_config_file: figures for Prometheus at http://SERVER:8501/monitoring/prometheus/metrics
+# For --monitoring_config_file: metrics for Prometheus at http://SERVER:8501/monitoring/prometheus/metrics
 prometheus_config {
   enable: true
   path: "/monitoring/prometheus/metrics"
@@ -70,26 +74,27 @@ prometheus_config {
 """
 
 BATCHING = """\
-# --enable_batching --batching_parameters_file: here not to put requests together (pictures have different
-# sizes, and a batch of one keeps two cores busy), but to run only some at a time, so that memory holds.
-# As many at once as the server has memory for: one keeps all cores busy. The others wait.
+# For --enable_batching --batching_parameters_file. The purpose is not to combine requests: pictures differ in size,
+# and a batch of one keeps two cores busy. The purpose is to limit how many requests run at once, and so the memory.
+# How many requests run at once. One keeps all cores busy; the others wait.
 num_batch_threads { value: 1 }
-# So many may wait for each model; the next is refused with UNAVAILABLE.
+# How many requests can wait for each model. The server rejects further ones with UNAVAILABLE.
 max_enqueued_batches { value: 32 }
-# One picture a request. With more, `serving_bytes` takes as many files in one request, but pictures of
-# different sizes that happen to come together fail in `serving_default`.
+# One picture per request. With a larger value, `serving_bytes` takes that many files in one request, but
+# `serving_default` fails if the server combines pictures of different sizes.
 max_batch_size { value: 1 }
 batch_timeout_micros { value: 0 }
 """
 
 
-def write_configs(folder):
-    """Writes `models.config` for all models in a folder, and `monitoring.config` and `batching.config` if missing.
+def write_configs(folder: str | Path) -> None:
+    """Writes the server's configuration: `models.config`, `monitoring.config` and `batching.config`.
 
-    What somebody has changed stays: a `models.config` without our first line, and the other two always.
+    `models.config` lists all models in the folder. It is replaced as long as its first line is `KEPT`. The other two
+    files are written only if they are missing. So changes that people make to these files are kept.
 
     Args:
-        folder: path that holds a model base path for each model.
+        folder: path of the folder that contains the model base paths.
 
     Raises:
         InputError: if the folder cannot be written to.

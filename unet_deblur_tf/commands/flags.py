@@ -23,7 +23,8 @@ def add_data_arguments(parser, several=False):
     parser.add_argument(
         "--data",
         nargs="+" if several else None,
-        help="'synthetic' (default), a set by its name (gopro, hide, realblur_j, realblur_r, reds), a folder of pairs "
+        help="'synthetic' (default), a set by its name (gopro, hide, realblur_j, realblur_r, reds), "
+        "'frames' for means of the frames of a fast camera in --data-dir, a folder of pairs "
         "in any usual layout, or one of sharp photos to blur",
     )
     parser.add_argument(

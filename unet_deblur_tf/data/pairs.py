@@ -29,6 +29,11 @@ class Pair(NamedTuple):
     sharp: Path
     size: tuple | None = None
 
+    @property
+    def pictures(self):
+        """The pictures that belong together, blurred first."""
+        return self.blur, self.sharp
+
 
 def choose_split(splits, split, grouping, root):
     """One split of what a data set holds, held out of the training part where the set does not name it.
@@ -93,21 +98,23 @@ def measure_pairs(pairs):
     """The same pairs with their sizes, from the headers of their files.
 
     Args:
-        pairs: list of `Pair`.
+        pairs: list of `Pair`, or of anything else with `pictures` and `size`.
 
     Returns:
-        A list of `Pair`.
+        A list of the same.
 
     Raises:
         InputError: naming the file, if one cannot be read or the twins differ in size.
     """
-    return [pair if pair.size else pair._replace(size=_common_size(pair)) for pair in pairs]
+    return [pair if pair.size else pair._replace(size=_common_size(pair.pictures)) for pair in pairs]
 
 
-def _common_size(pair):
-    size, twin = picture_size(pair.blur), picture_size(pair.sharp)
-    if size != twin:
-        raise InputError(f"{pair.blur} is {_by(size)} but its twin {pair.sharp} is {_by(twin)}")
+def _common_size(pictures):
+    first, *others = pictures
+    size = picture_size(first)
+    for other in others:
+        if (twin := picture_size(other)) != size:
+            raise InputError(f"{first} is {_by(size)} but its twin {other} is {_by(twin)}")
     return size
 
 

@@ -54,6 +54,12 @@ class HalfPicture(NamedTuple):
     def __str__(self):
         return f"the {self.start} half of {self.path}"
 
+    def read(self):
+        """uint8 `(height, width, 3)`."""
+        whole = read_picture(self.path)
+        middle = whole.shape[1] // 2
+        return whole[:, :middle] if self.start == "left" else whole[:, middle:]
+
 
 def is_picture(path):
     """Whether a file's name is that of a picture; hidden files are none."""
@@ -74,16 +80,13 @@ def read_picture(path):
     """Reads a picture as uint8 `(height, width, 3)` RGB: upright, rounded to 8 bits, grey repeated, alpha dropped.
 
     Args:
-        path: `Path`, `StoredPicture`, `HalfPicture` or `lmdb_pictures.LmdbPicture`.
+        path: `Path`; anything that is opened as one is, such as `StoredPicture`; or what reads itself, such as
+            `HalfPicture`.
 
     Raises:
         InputError: naming the file, if it is missing, damaged or no picture.
     """
-    if isinstance(path, HalfPicture):
-        whole = read_picture(path.path)
-        middle = whole.shape[1] // 2
-        return whole[:, :middle] if path.start == "left" else whole[:, middle:]
-    return to_8_bit(read_photo(path).pixels)
+    return path.read() if hasattr(path, "read") else to_8_bit(read_photo(path).pixels)
 
 
 def picture_size(path):

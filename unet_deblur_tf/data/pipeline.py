@@ -1,7 +1,7 @@
-"""From decoded pairs to batches for `fit`: random windows, flips and quarter turns, as `tf.data`.
+"""From decoded pairs to batches for `fit`: random crops, flips and quarter turns, as `tf.data`.
 
 The training stream is a pure function of (seed, number of the batch): which pictures,
-which windows, which flips. A resumed run therefore starts at batch N and sees what an
+which crops, which flips. A resumed run therefore starts at batch N and sees what an
 uninterrupted run would have seen.
 """
 
@@ -16,12 +16,12 @@ from unet_deblur_tf.errors import InputError
 
 
 def training_batches(store, batch_size, crop, seed=0, first_step=0, crops_per_picture=1, share=(0, 1, 1)):
-    """An endless stream of augmented windows.
+    """An endless stream of augmented crops.
 
     Args:
         store: a `PictureStore`; no picture may be smaller than `crop`.
         batch_size: int, of all replicas together; a multiple of their number.
-        crop: side of the windows in pixels.
+        crop: side of the crops in pixels.
         seed: int; the stream is deterministic in it.
         first_step: number of batches to begin after, for a run that goes on.
         crops_per_picture: how often a picture is used before another takes its place,
@@ -35,23 +35,22 @@ def training_batches(store, batch_size, crop, seed=0, first_step=0, crops_per_pi
     first, here, total = share
     part = batch_size // total
 
-    def windows(element):
-        # One call for a whole batch: a call into Python costs as much as several windows.
+    def crops(element):
+        # One call for a whole batch: a call into Python costs as much as several crops.
         step, replica = element // here, first + element % here
         mine = slice(replica * part, (replica + 1) * part)
         counters = np.arange(step * batch_size, (step + 1) * batch_size)[mine]
         numbers = picture_numbers(counters, len(store), seed, max(POOL, batch_size), crops_per_picture)
         dice = _generator(seed, 0, step).random((batch_size, 5))[mine]
+        chances = _generator(seed, 2, step).random(batch_size)[mine]
         batch = np.empty((2, part, crop, crop, 3), np.uint8)
-        for index, (number, rolled) in enumerate(zip(numbers, dice)):
-            pictures = store.load(number)
-            top, left = (int(at * (extent - crop + 1)) for at, extent in zip(rolled, pictures.shape[1:3]))
-            for picture, window in zip(pictures, batch[:, index]):
-                augment(picture[top : top + crop, left : left + crop], *(rolled[2:] < 0.5), out=window)
+        for index, (number, rolled, chance) in enumerate(zip(numbers, dice, chances)):
+            for picture, place in zip(store.crop(number, rolled[:2], crop, chance), batch[:, index]):
+                augment(picture, *(rolled[2:] < 0.5), out=place)
         return batch
 
     def to_batch(element):
-        batch = tf.numpy_function(windows, [element], tf.uint8, stateful=False)
+        batch = tf.numpy_function(crops, [element], tf.uint8, stateful=False)
         batch.set_shape((2, part, crop, crop, 3))
         return to_float(batch)
 
@@ -63,7 +62,7 @@ def picture_numbers(counters, count, seed=0, pool=POOL, crops_per_picture=1):
     """Which picture each example of the stream is cut from.
 
     There are `pool` places (or as many as pictures), visited in turn, each holding one
-    picture for `crops_per_picture` visits. So the windows of one picture are `pool`
+    picture for `crops_per_picture` visits. So the crops of one picture are `pool`
     examples apart, and every picture gets a place once before any does again. An equal
     number of places change their pictures in each round, so that decoding is spread
     out; the very first pictures of some places are therefore used less often.

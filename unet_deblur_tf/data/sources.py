@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data import generated
+from unet_deblur_tf.data.frames import open_frames
 from unet_deblur_tf.data.gopro.source import NAME, VALIDATION_SEQUENCES
 from unet_deblur_tf.data.pairs import Pair, by_sequence, choose_split
 from unet_deblur_tf.data.pictures import find_pictures
@@ -13,7 +14,7 @@ from unet_deblur_tf.data.standard_sets import SETS, find_folder, open_standard_s
 from unet_deblur_tf.data.trees import counts, read_tree
 from unet_deblur_tf.errors import InputError
 
-ACCEPTED = f"'synthetic', the name of a set ({', '.join(SETS)}), a folder of pairs, or a folder of sharp photos"
+ACCEPTED = f"'synthetic', 'frames', a set ({', '.join(SETS)}), a folder of pairs, or a folder of sharp photos"
 
 
 def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=None, sharp=None, kind=None):
@@ -21,8 +22,8 @@ def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=No
 
     Args:
         data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS unless its pictures lie in
-            `data_dir` in another layout; another of `standard_sets.SETS`; a folder of pairs, or of sharp photos that
-            are blurred by the same synthesis, see `trees.read_tree`.
+            `data_dir` in another layout; another of `standard_sets.SETS`; "frames" for means of frames, see `frames`;
+            a folder of pairs, or of sharp photos that are blurred by the same synthesis, see `trees.read_tree`.
         blur, sharp: names of the folders of blurred and sharp pictures; None for the usual ones.
         difficulty: key of `DIFFICULTIES`, for synthesised pairs.
         cache_dir: where synthesised pairs are kept, the user's cache folder by default.
@@ -30,7 +31,7 @@ def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=No
         kind: what a folder holds: "pairs", "photos" or "side-by-side"; None to find out.
 
     Returns:
-        A `RealPairs` or a `SynthesisedPairs`.
+        A `RealPairs`, a `SynthesisedPairs` or a `frames.FramePairs`.
 
     Raises:
         InputError: if there is nothing usable, naming what was received, or a folder is not understood.
@@ -45,6 +46,10 @@ def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=No
 
         splits = load_gopro(blur or "blur", data_dir, cache_dir)
         return RealPairs(data, splits, f"GoPro's official set ({blur or 'blur'}): {counts(splits)}")
+    if data == "frames":
+        if data_dir is None or not Path(data_dir).is_dir():
+            raise InputError("--data frames needs --data-dir DIR, a folder of folders of frames, or of videos")
+        return open_frames(Path(data_dir), blur, cache_dir)
     root = Path(data)
     if not root.is_dir():
         raise InputError(f"No such folder: {str(data)!r}. --data takes {ACCEPTED}")
@@ -73,8 +78,22 @@ def load_pairs(data, split, *options, **keywords):
     return open_source(data, *options, **keywords).pairs(split)
 
 
+class Source:
+    """What the sources have in common: how their training pairs are kept, see `store`."""
+
+    pictures_per_pair = 1  # that are kept, to make one
+
+    def kept(self, pairs):
+        """What a cache keeps for these training pairs: the pairs."""
+        return pairs
+
+    def training_store(self, kept, pairs):
+        """The `PictureStore` to train on, from a store of what `kept` gave."""
+        return kept
+
+
 @dataclasses.dataclass(frozen=True)
-class RealPairs:
+class RealPairs(Source):
     """Pairs that are there as pictures.
 
     Attributes:
@@ -114,7 +133,7 @@ class RealPairs:
 
 
 @dataclasses.dataclass(frozen=True)
-class SynthesisedPairs:
+class SynthesisedPairs(Source):
     """Scenes made in code, or sharp photos, that are blurred here.
 
     Attributes:

@@ -31,7 +31,7 @@ class PictureStore:
     """Pairs by number, decoded anew at each use; the other stores build on it.
 
     Attributes:
-        pairs: list of `Pair`.
+        pairs: list of `Pair`, or of anything else with `pictures` and `size`, such as `frames.Frame`.
         error: the first `InputError` met while reading, None before. TensorFlow turns
             exceptions from inside its pipeline into its own; this keeps the original.
     """
@@ -44,20 +44,37 @@ class PictureStore:
         return len(self.pairs)
 
     def load(self, number):
-        """One pair: uint8 `(2, height, width, 3)`, blurred first; not to be written to.
+        """The pictures of one pair: uint8 `(2, height, width, 3)`, blurred first; not to be written to.
 
         Raises:
             InputError: naming the file, if it cannot be decoded or the twins differ in size.
         """
         try:
-            pair = self.pairs[number]
-            blurred, sharp = read_picture(pair.blur), read_picture(pair.sharp)
-            if blurred.shape != sharp.shape:
-                raise InputError(f"{pair.blur} is {blurred.shape} but its twin {pair.sharp} is {sharp.shape}")
+            paths = self.pairs[number].pictures
+            pictures = [read_picture(path) for path in paths]
+            for path, picture in zip(paths[1:], pictures[1:]):
+                if picture.shape != pictures[0].shape:
+                    raise InputError(f"{paths[0]} is {pictures[0].shape} but its twin {path} is {picture.shape}")
         except InputError as error:
             self.error = self.error or error
             raise
-        return np.stack([blurred, sharp])
+        return np.stack(pictures)
+
+    def crop(self, number, place, size, chance=0.5):
+        """A square of one pair.
+
+        Args:
+            number: int.
+            place: (down, across), floats from 0 up to 1, where it lies between the borders.
+            size: its side in pixels, at most that of the picture.
+            chance: float from 0 up to 1, for stores that make pairs in more than one way.
+
+        Returns:
+            uint8 `(2, size, size, 3)`, blurred first; not to be written to.
+        """
+        pictures = self.load(number)
+        top, left = (int(at * (extent - size + 1)) for at, extent in zip(place, pictures.shape[1:3]))
+        return pictures[:, top : top + size, left : left + size]
 
 
 class LRUStore(PictureStore):
@@ -108,7 +125,7 @@ class OnDisk(PictureStore):
 
     def __init__(self, pairs, folder):
         super().__init__(pairs)
-        self._shapes = [(2, height, width, 3) for width, height in (pair.size for pair in measure_pairs(pairs))]
+        self._shapes = [(len(pair.pictures), *pair.size[::-1], 3) for pair in measure_pairs(pairs)]
         self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self._shapes)])
         self.path = disk_file(pairs, folder)
         if not self.path.exists() or self.path.stat().st_size != self._starts[-1]:
@@ -155,20 +172,20 @@ def disk_file(pairs, folder):
 def fingerprint(pairs):
     """A name for the content of these files, in this order: it changes with their paths, sizes and times."""
     stamps = {}
-    for path in {getattr(picture, "path", picture) for pair in pairs for picture in (pair.blur, pair.sharp)}:
+    for path in {getattr(picture, "path", picture) for pair in pairs for picture in pair.pictures}:
         status = os.stat(path)
         stamps[str(path)] = [str(Path(path).resolve()), status.st_size, status.st_mtime_ns]
     rows = [
         [*stamps[str(getattr(picture, "path", picture))], getattr(picture, "start", 0)]
         for pair in pairs
-        for picture in (pair.blur, pair.sharp)
+        for picture in pair.pictures
     ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def bytes_decoded(pairs):
     """How many bytes the decoded pairs take."""
-    return sum(2 * 3 * width * height for width, height in (pair.size for pair in measure_pairs(pairs)))
+    return sum(len(pair.pictures) * 3 * pair.size[0] * pair.size[1] for pair in measure_pairs(pairs))
 
 
 def choose_cache(pairs, folder):

@@ -155,11 +155,11 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     fresh = fresh and not distribution.was_restarted()
     work = base / ".training"
 
-    pairs = find_data(settings, cache_dir, data_dir)
+    source, pairs = find_data(settings, cache_dir, data_dir)
     cache_dir = Path(cache_dir or default_cache())
-    reason = "as asked for"
+    kept, reason = source.kept(pairs["train"]), "as asked for"
     if cache == "auto":
-        cache, reason = choose_cache(pairs["train"], cache_dir)
+        cache, reason = choose_cache(kept, cache_dir)
     settings = keep_crops_per_picture(settings, work, strategy, fresh)
     settings = fill_defaults(settings, pairs["train"], cache)
     require_size(pairs["train"], settings.crop, "by --crop")
@@ -173,20 +173,22 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     if epochs_done:
         print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
     network, model = build_network(settings, strategy, work, epochs_done)
-    store = open_store(pairs["train"], cache, cache_dir, pool=max(POOL, settings.batch_size))
+    pool = max(POOL, settings.batch_size) * source.pictures_per_pair
+    kept = open_store(kept, cache, cache_dir, pool)
+    store = source.training_store(kept, pairs["train"])
     validation = InMemory(pairs["val"])
     return Run(base, settings, strategy, epochs_done, network, model, store, validation, pairs["test"], fresh)
 
 
 def find_data(settings, cache_dir, data_dir):
-    """The pairs to train on, to validate with and to score at the end, measured: a dict by split."""
+    """The source, and its pairs to train on, to validate with and to score at the end, measured: a dict by split."""
     options = settings.blur, settings.difficulty, cache_dir, data_dir, settings.sharp, settings.kind
     source = open_source(settings.data, *options)
     print(source.summary)
     limits = {"train": None, "val": VALIDATION_LIMIT, "test": TEST_LIMIT}
     pairs = {split: measure_pairs(evenly_spaced(source.pairs(split), limits[split])) for split in SPLITS}
     require_size(pairs["val"] + pairs["test"], metrics.SSIM_WINDOW, "by SSIM")
-    return pairs
+    return source, pairs
 
 
 def keep_crops_per_picture(settings, work, strategy, fresh):

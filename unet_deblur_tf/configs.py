@@ -12,6 +12,9 @@ WIDTHS = (32, 64, 128, 256, 256)
 # with one of them.
 FIGURE_LAYERS = ("inc", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4", "out")
 
+# These layers compute the picture itself. They use float32 under every precision policy.
+PICTURE_LAYERS = ("out_crop", "out_add", "out_sigmoid")
+
 # The arguments of `models.unet.unet`. Parameters and GMACs (10^9 multiply-accumulates of the convolutions at 224x224)
 # are those with batch norm.
 VARIANTS: dict[str, dict] = {

@@ -62,6 +62,38 @@ def if_within(max_pixels, shape, name, value):
         return tf.identity(value)
 
 
+# Values of float pictures in 0..1 that are still taken, since filters overshoot; levels up to 255 are far outside.
+LOWEST, HIGHEST = -1.0, 2.0
+
+
+def if_picture(image, name):
+    """Returns `image` if it can be pictures in 0..1 with three channels. For use inside a `tf.function`.
+
+    Args:
+        image: float32 tensor `(batch, height, width, 3)`.
+        name: str, the name of the tensor in the error message.
+
+    Returns:
+        `image`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: at run time, if there are not three channels or values are far outside 0..1.
+    """
+    # By counting, since TensorFlow takes the static shape for granted and drops a check of `tf.shape(image)[3]`.
+    channels = tf.size(image) // tf.maximum(tf.reduce_prod(tf.shape(image)[:3]), 1)
+    message = tf.strings.format(f"{name} has {{}} channels; this model takes 3 (RGB)", channels)
+    three = tf.debugging.Assert((channels == 3) | (tf.size(image) == 0), [message])
+    lowest, highest = tf.reduce_min(image), tf.reduce_max(image)
+    message = tf.strings.format(
+        f"{name} has values from {{}} to {{}}; this model takes 0 to 1: divide levels of 0 to 255 by 255",
+        (lowest, highest),
+    )
+    inside = (lowest >= LOWEST) & (highest <= HIGHEST)
+    in_range = tf.debugging.Assert(inside | (tf.size(image) == 0), [message])
+    with tf.control_dependencies([three, in_range]):
+        return tf.identity(image)
+
+
 def size(file, name):
     """Reads the size of a picture from its file, without decoding it.
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from unet_deblur_tf.acceleration.inference import PICTURE, for_inference
 from unet_deblur_tf.exporting import server_files
-from unet_deblur_tf.exporting.decoding import decode_upright, if_within
+from unet_deblur_tf.exporting.decoding import decode_upright, if_picture, if_within
 from unet_deblur_tf.models.loading import next_version
 from unet_deblur_tf.utils.files import remove_stale
 
@@ -31,8 +31,8 @@ def export(model: keras.Model, folder: str | Path, max_pixels: int = MAX_PIXELS)
     `serving_bytes` takes `image_bytes`, string `(batch,)`: PNG, JPEG, GIF, BMP or WebP files of any sizes. It returns
     `restored_bytes`, string `(batch,)`: PNG files, upright according to a JPEG's EXIF orientation.
 
-    A picture that cannot be decoded or has too many pixels is rejected before the network runs, with the status
-    INVALID_ARGUMENT and a message.
+    A picture that cannot be decoded, has too many pixels, has other than three channels or values far outside 0..1 is
+    rejected before the network runs, with the status INVALID_ARGUMENT and a message.
 
     Args:
         model: `keras.Model` from and to pictures.
@@ -50,7 +50,8 @@ def export(model: keras.Model, folder: str | Path, max_pixels: int = MAX_PIXELS)
         return {"restored": tf.clip_by_value(tf.cast(fast(image, training=False), tf.float32), 0.0, 1.0)}
 
     def restore_tensor(image):
-        return restore(if_within(max_pixels, tf.shape(image)[:3], "image", image))
+        image = if_within(max_pixels, tf.shape(image)[:3], "image", image)
+        return restore(if_picture(image, "image"))
 
     def restore_file(numbered):
         number, file = numbered

@@ -40,6 +40,10 @@ class ReflectPadding2D(keras.layers.Layer):
             raise ValueError(f"multiple must be a positive int. Received: multiple={multiple!r}")
         self.multiple = multiple
 
+    def build(self, input_shape):
+        # Keras then names the channels that it got and those that it expects; a single one would broadcast unnoticed.
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+
     def call(self, inputs):
         for axis in (1, 2):
             inputs = ops.take(inputs, self._source_index(ops.shape(inputs)[axis]), axis=axis)

@@ -4,14 +4,13 @@ import math
 
 import keras
 
-from unet_deblur_tf.configs import WIDTHS
+from unet_deblur_tf.configs import PICTURE_LAYERS, WIDTHS
 from unet_deblur_tf.models.layers import (
     CELL,
     CropLike,
     PixelUnshuffle,
     Squeeze,
 )
-from unet_deblur_tf.models.unet import PICTURE_LAYERS
 
 
 def with_local_pooling(network: keras.Model, window: float | None) -> keras.Model:

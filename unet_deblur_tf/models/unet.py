@@ -12,6 +12,8 @@ This module needs only Keras and runs on every Keras backend.
     restored = network(blurred)                # float32 in 0..1, any height and width
 """
 
+from pathlib import Path
+
 import keras
 
 from unet_deblur_tf.configs import ACTIVATIONS, HEADS, NORMS, SKIPS, VARIANTS, WIDTHS
@@ -25,27 +27,37 @@ from unet_deblur_tf.models.layers import (
     ReflectPadding2D,
     Squeeze,
 )
-
-# These layers compute the picture itself. They use float32 under every precision policy.
-PICTURE_LAYERS = ("out_crop", "out_add", "out_sigmoid")
+from unet_deblur_tf.models.loading import load
 
 
-def build(variant: str, **overrides) -> keras.Model:
+def build(variant: str, weights: str | Path | None = None, **overrides) -> keras.Model:
     """Builds a variant by the name that the command line uses.
+
+    Weights of a trained network fit only the norm, head and activation that it was trained with. `weights` takes over
+    all of them; `network.load_weights(file)` takes over none, and a network with another activation restores wrongly.
 
     Args:
         variant: str, a key of `configs.VARIANTS`.
-        **overrides: arguments of `unet` that replace those of the variant, such as `norm` or `head`.
+        weights: a trained network of this variant, as `loading.load` takes it, such as "unet"; None for fresh weights.
+        **overrides: arguments of `unet` that replace those of the variant, such as `norm` or `head`; not with
+            `weights`.
 
     Returns:
-        A `keras.Model` with fresh weights, see `unet`.
+        A `keras.Model`, see `unet`.
 
     Raises:
-        ValueError: if there is no such variant.
+        ValueError: if there is no such variant, or `weights` are of another one or come with overrides.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}. Received: variant={variant!r}")
-    return unet(**{"name": variant, **VARIANTS[variant], **overrides})
+    if weights is None:
+        return unet(**{"name": variant, **VARIANTS[variant], **overrides})
+    if overrides:
+        raise ValueError(f"weights decide what a network is like. Received besides: {', '.join(overrides)}")
+    network = load(weights)
+    if network.name != variant:
+        raise ValueError(f"weights={str(weights)!r} are of the variant {network.name!r}. Received: variant={variant!r}")
+    return network
 
 
 def unet(
@@ -92,6 +104,8 @@ def unet(
         Network", CVPR 2016 (`scale`).
     """
     _check_arguments(skips, compress, norm, head, activation, widths, scale)
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("Networks are channels_last: keras.config.set_image_data_format('channels_last')")
     style = dict(norm=norm, activation=activation)
 
     image = keras.Input((None, None, 3), name="image")

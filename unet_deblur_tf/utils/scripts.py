@@ -1,5 +1,6 @@
 """How a command starts and how it fails: TensorFlow kept quiet, errors in one line, exit statuses."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,16 +10,39 @@ from unet_deblur_tf.errors import InputError, Stopped, first_line
 
 
 def quiet_tensorflow():
-    """Imports TensorFlow without its start-up notes; TF_CPP_MIN_LOG_LEVEL=0 in the environment brings them back."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") < "2":
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    # What is logged during the import itself heeds no level: it is kept back, and shown if the import fails.
+    """Imports TensorFlow without its start-up notes, and Keras on top of it as the package needs it.
+
+    `TF_CPP_MIN_LOG_LEVEL=0` in the environment brings the notes back. Another backend, data format or float type that a
+    user chose for Keras elsewhere is set aside for this process, and a line says so.
+    """
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # it has the last word over keras.json, too
+    if backend != "tensorflow":
+        print(f"KERAS_BACKEND={backend} is set aside: this command runs on TensorFlow", file=sys.stderr)
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") >= "2":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        with _held_back():
+            import tensorflow  # noqa: F401
+    import keras
+
+    for name, needed in (("image_data_format", "channels_last"), ("floatx", "float32")):
+        found = getattr(keras.config, name)()
+        if found != needed:
+            print(f"{name} {found!r} of keras.json is set aside: this command takes {needed!r}", file=sys.stderr)
+            getattr(keras.config, f"set_{name}")(needed)
+
+
+@contextlib.contextmanager
+def _held_back():
+    """Within the block, what is written to standard error is held back; it is shown if the block fails.
+
+    What TensorFlow logs during its import heeds no level.
+    """
     with tempfile.TemporaryFile() as notes:
         terminal = os.dup(2)
         os.dup2(notes.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         except BaseException:
             notes.seek(0)
             os.write(terminal, notes.read())

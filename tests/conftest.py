@@ -7,10 +7,10 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))  # they are scripts, not a package
 
+import helpers
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from unet_deblur_tf.acceleration import levels, winograd
 from unet_deblur_tf.data.scenes import scene
@@ -40,26 +40,18 @@ def picture():
 
 @pytest.fixture
 def save_picture():
-    """Saves a uint8 array, or a grey one of a (height, width), making folders as needed."""
+    """Is `helpers.save_picture`."""
 
-    def save(path, content):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, tuple):
-            content = np.full((*content, 3), 128, np.uint8)
-        Image.fromarray(content).save(path)
-        return path
-
-    return save
+    return helpers.save_picture
 
 
 @pytest.fixture
-def make_pairs(tmp_path, save_picture, picture):
+def make_pairs(tmp_path, picture):
     """Makes a folder of pairs from relative paths of frames, such as "train/A/{}/1.png"; blurred ones are darker."""
 
     def make(*frames, root="pairs", content=picture):
         for frame in frames:
-            save_picture(tmp_path / root / frame.format("sharp"), content)
-            save_picture(tmp_path / root / frame.format("blur"), content // 2)
+            helpers.save_pair(tmp_path / root, frame, content // 2, content)
         return tmp_path / root
 
     return make

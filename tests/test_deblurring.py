@@ -11,9 +11,8 @@ import keras
 import numpy as np
 import pytest
 import tifffile
+from helpers import inverting_network, png_bomb, png_chunk, run_script, run_script_here
 from PIL import Image, ImageCms, ImageDraw
-from scripts import run, run_here
-from test_models import inverting
 
 from unet_deblur_tf.data import photos
 from unet_deblur_tf.data.photos import ORIENTATION, read_photo
@@ -31,7 +30,7 @@ ALPHA = RNG.integers(0, 256, (24, 36), np.uint8)
 def model(tmp_path_factory):
     """A network that puts out 1 - input."""
     path = tmp_path_factory.mktemp("model") / "inverter.keras"
-    inverting().save(path)
+    inverting_network().save(path)
     return path
 
 
@@ -198,7 +197,7 @@ def test_sixteen_bit_grey_with_alpha(restored, tmp_path):
         rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in grey)
         header = struct.pack(">IIBBBBB", 36, 24, 16, 4, 0, 0, 0)
         chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(photos._chunk(*chunk) for chunk in chunks))
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
 
     result = cv2.imread(str(restored("photo.png", save)), cv2.IMREAD_UNCHANGED).astype(int)
     for channel in range(3):
@@ -218,7 +217,7 @@ def test_sixteen_bit_grey_with_a_transparent_shade(restored):
 
     def save(path):
         png = cv2.imencode(".png", grey)[1].tobytes()
-        path.write_bytes(png[:33] + photos._chunk(b"tRNS", struct.pack(">H", 777)) + png[33:])
+        path.write_bytes(png[:33] + png_chunk(b"tRNS", struct.pack(">H", 777)) + png[33:])
 
     result = cv2.imread(str(restored("photo.png", save)), cv2.IMREAD_UNCHANGED).astype(int)
     np.testing.assert_array_equal(result[..., 3], np.where(grey == 777, 0, 65535))
@@ -274,19 +273,9 @@ def test_exif_and_colour_profile_are_kept(restored, name):
         assert picture.info["icc_profile"] == profile
 
 
-def bomb(path):
-    """A PNG file of a few bytes that says it has 20,000 x 20,000 pixels."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))
-    return path
-
-
 def test_bombs_are_refused(tmp_path):
-    path = bomb(tmp_path / "bomb.png")
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_bomb(20_000, 20_000))
     with pytest.raises(InputError, match=r"bomb\.png has more than 89,478,485 pixels: --allow-large"):
         read_photo(path)
 
@@ -324,7 +313,7 @@ def folder(tmp_path):
 
 
 def test_the_command_goes_on_after_bad_files_and_names_them(folder, model, tmp_path):
-    done = run("deblur.py", "holiday", "gone.png", "--recursive", "--compare", "--model", model, cwd=tmp_path)
+    done = run_script("deblur.py", "holiday", "gone.png", "--recursive", "--compare", "--model", model, cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     made = sorted(str(path.relative_to(tmp_path / "restored")) for path in (tmp_path / "restored").rglob("*.*"))
@@ -376,13 +365,13 @@ def test_patterns_and_folders(folder, model, tmp_path):
 
 def test_nothing_to_restore(model, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = run_here("deblur.py", "empty", "--model", model, cwd=tmp_path)
+    done = run_script_here("deblur.py", "empty", "--model", model, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("deblur.py: error: No pictures in")
 
 
 def test_without_a_model_of_ones_own_the_packages_is_taken(folder, tmp_path):
-    done = run_here("deblur.py", folder / "b.png", cwd=tmp_path)
+    done = run_script_here("deblur.py", folder / "b.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     default = pretrained.manifest()["default"]
     named = deblur(folder / "b.png", default, tmp_path / "named", progress=False).written[folder / "b.png"]

@@ -8,12 +8,9 @@ import subprocess
 import sys
 import time
 
-import keras
 import numpy as np
 import pytest
-from PIL import Image
-from scripts import ROOT, run
-from test_scripts import history
+from helpers import ROOT, TWO_DEVICES, load_trained, read_history, run_script, save_pair, wait_until
 
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.errors import InputError
@@ -36,10 +33,9 @@ def folder(tmp_path_factory):
     for split, count in (("train", 8), ("val", 6), ("test", 1)):
         for number in range(count):
             sharp = np.round(scene(rng, 64, 64) * 255).astype(np.uint8)
-            for kind, content in (("blur", np.roll(sharp, 1, axis=1) // 2 + sharp // 2), ("sharp", sharp)):
-                path = work / f"pairs/{split}/S{number}/{kind}/0.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(content).save(path)
+            save_pair(
+                work / "pairs", f"{split}/S{number}/{{}}/0.png", np.roll(sharp, 1, axis=1) // 2 + sharp // 2, sharp
+            )
     return work
 
 
@@ -85,16 +81,15 @@ def alone(folder, flags):
     """What one process makes of it; once for all tests."""
     output = "alone-" + "-".join(flags).replace("--", "")
     if not (folder / output).exists():
-        done = run("train.py", *RUN, *flags, "--output", output, cwd=folder)
+        done = run_script("train.py", *RUN, *flags, "--output", output, cwd=folder)
         assert done.returncode == 0, done.stderr
     return folder / output / "lite"
 
 
 def assert_equal(ours, theirs, tolerance=1e-4):
-    first, second = (keras.saving.load_model(base / "model.keras", compile=False) for base in (ours, theirs))
-    for one, other in zip(first.weights, second.weights):
+    for one, other in zip(load_trained(ours).weights, load_trained(theirs).weights):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=tolerance, err_msg=one.path)
-    rows, others = history(ours), history(theirs)
+    rows, others = read_history(ours), read_history(theirs)
     assert len(rows) == len(others)
     for row, other in zip(rows, others):
         for key in row:
@@ -114,9 +109,9 @@ def test_workers_train_what_one_process_would(folder, count, flags):
     workers.wait()
     assert_equal(expected, folder / output / "lite", 5e-6 if flags is PLATEAU else 1e-4)
     if flags is PLATEAU:
-        rates = [float(row["learning_rate"]) for row in history(expected)]
+        rates = [float(row["learning_rate"]) for row in read_history(expected)]
         assert rates[-1] < rates[0]
-    assert f"{count} devices, {6 // count} of the 6 windows of a batch on each" in workers.said(0)
+    assert f"{count} devices, {6 // count} of the 6 crops of a batch on each" in workers.said(0)
     assert "Done; the first worker writes" in workers.said(1)
     assert "3/3" not in workers.said(1)  # one progress bar is enough
 
@@ -126,16 +121,7 @@ def test_workers_train_what_one_process_would(folder, count, flags):
 def test_two_devices_of_one_machine_train_what_one_would(folder, flags):
     expected = alone(folder, flags)
     output = f"mirrored-{expected.parent.name}"
-    code = (
-        "import sys, tensorflow as tf\n"
-        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
-        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "import train\n"
-        "from unet_deblur_tf.training import distribution\n"
-        "distribution.strategy = lambda: tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
-        "train.main(train.parse_arguments())\n"
-    )
+    code = TWO_DEVICES + 'from unet_deblur_tf.commands.main import run_script\nrun_script("train")\n'
     command = [sys.executable, "-c", code, *RUN, *flags, "--output", output]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -150,9 +136,9 @@ def test_a_killed_worker_comes_back_and_the_job_goes_on(folder, victim):
     expected = alone(folder, flags)
     output = f"killed-{victim}"
     workers = Workers(folder, 2, [ROOT / "train.py", *RUN, *flags, "--output", output])
-    deadline = time.monotonic() + 200
-    while not checkpoints.completed_epochs(folder / output / "lite/.training") and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(
+        lambda: checkpoints.completed_epochs(folder / output / "lite/.training"), workers.processes[victim], seconds=200
+    )
     workers.processes[victim].send_signal(signal.SIGKILL)
     workers.processes[victim].wait()
     done = checkpoints.completed_epochs(folder / output / "lite/.training")

@@ -15,10 +15,10 @@ import pytest
 import robustness
 import stress
 import unpack
-from test_models import SMALL, randomise
+from helpers import SMALL_WIDTHS, randomise
 
-from unet_deblur_tf.data.pairs import find_pairs
 from unet_deblur_tf.data.pictures import read_picture
+from unet_deblur_tf.data.trees import find_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models.loading import load_network
 from unet_deblur_tf.models.unet import unet
@@ -70,7 +70,7 @@ def test_pairs_to_test_with_alone_are_refused(arguments, make_pairs, monkeypatch
 
 
 def test_an_average_of_weights(tmp_path):
-    networks = [randomise(unet(widths=SMALL)), randomise(unet(widths=SMALL))]
+    networks = [randomise(unet(widths=SMALL_WIDTHS)), randomise(unet(widths=SMALL_WIDTHS))]
     for number, network in enumerate(networks):
         network.save(tmp_path / f"{number}.keras")
     made = argparse.Namespace(models=[tmp_path / "0.keras", tmp_path / "1.keras"], output=tmp_path / "mean.keras")
@@ -79,7 +79,7 @@ def test_an_average_of_weights(tmp_path):
         np.testing.assert_allclose(found, (one.numpy() + other.numpy()) / 2, rtol=1e-6)
     with pytest.raises(InputError, match="not there yet"):
         average.main(made)
-    unet(widths=SMALL, skips="all").save(tmp_path / "other.keras")
+    unet(widths=SMALL_WIDTHS, skips="all").save(tmp_path / "other.keras")
     made = argparse.Namespace(models=[tmp_path / "0.keras", tmp_path / "other.keras"], output=tmp_path / "none.keras")
     with pytest.raises(InputError, match="has other layers than"):
         average.main(made)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from scripts import run, run_here
-from test_models import SMALL, random_picture, randomise
+from helpers import SMALL_WIDTHS, clipped_output, random_pictures, randomise, run_script, run_script_here
 
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.errors import InputError
@@ -32,12 +31,8 @@ SLOW = ("unet", "concat", "concat_reduce", "concat_reduce_se", "concat_se, local
 )
 def network(request, faster_forms):
     variant, _, pooling = request.param.partition(", ")
-    network = randomise(build(variant, widths=SMALL, name=variant))
+    network = randomise(build(variant, widths=SMALL_WIDTHS, name=variant))
     return with_local_pooling(network, 32) if pooling else network
-
-
-def clipped(network, image):
-    return np.clip(network(image), 0, 1)
 
 
 def test_onnx_takes_any_size(network, tmp_path):
@@ -49,9 +44,9 @@ def test_onnx_takes_any_size(network, tmp_path):
         ("restored", ["batch", "height", "width", 3])
     ]
     for size in ((33, 20), (64, 80), (1, 7), (130, 17)):
-        image = 1.4 * random_picture(*size, batch=2) - 0.2  # some of it leaves 0..1
+        image = 1.4 * random_pictures(*size, count=2) - 0.2  # some of it leaves 0..1
         (restored,) = session.run(["restored"], {"image": image})
-        np.testing.assert_allclose(restored, clipped(network, image), atol=1e-4)
+        np.testing.assert_allclose(restored, clipped_output(network, image), atol=1e-4)
     assert [path.name for path in tmp_path.iterdir()] == ["network.onnx"]
 
 
@@ -59,14 +54,14 @@ def test_litert_takes_its_size(network, tmp_path):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     export_litert(network, tmp_path / "network.tflite", 40, 61)
     restore = interpreter.Interpreter(str(tmp_path / "network.tflite")).get_signature_runner()
-    image = 1.4 * random_picture(40, 61) - 0.2
-    np.testing.assert_allclose(restore(image=image)["restored"], clipped(network, image), atol=1e-3)
+    image = 1.4 * random_pictures(40, 61) - 0.2
+    np.testing.assert_allclose(restore(image=image)["restored"], clipped_output(network, image), atol=1e-3)
 
 
 @pytest.mark.parametrize("source", ["savedmodel", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_openvino_reads_them(source, tmp_path):
     openvino = pytest.importorskip("openvino")
-    network = randomise(build("concat_se", widths=SMALL))
+    network = randomise(build("concat_se", widths=SMALL_WIDTHS))
     if source == "onnx":
         export_onnx(network, tmp_path / "network.onnx")
         model = openvino.convert_model(tmp_path / "network.onnx")
@@ -77,8 +72,8 @@ def test_openvino_reads_them(source, tmp_path):
 
     def check(height, width):
         compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        image = random_picture(height, width)
-        np.testing.assert_allclose(compiled({"image": image})["restored"], clipped(network, image), atol=1e-4)
+        image = random_pictures(height, width)
+        np.testing.assert_allclose(compiled({"image": image})["restored"], clipped_output(network, image), atol=1e-4)
 
     check(33, 20)
     check(64, 80)
@@ -90,14 +85,14 @@ def test_openvino_reads_them(source, tmp_path):
 def test_mixed_precision_leaves_as_float32(precision, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     keras.config.set_dtype_policy(precision)
-    mixed = randomise(unet(widths=SMALL))
+    mixed = randomise(unet(widths=SMALL_WIDTHS))
     keras.config.set_dtype_policy("float32")
-    network = unet(widths=SMALL)
+    network = unet(widths=SMALL_WIDTHS)
     network.set_weights(mixed.get_weights())
     export_onnx(mixed, tmp_path / "network.onnx")
-    image = random_picture(24, 24)
+    image = random_pictures(24, 24)
     (restored,) = onnxruntime.InferenceSession(tmp_path / "network.onnx").run(None, {"image": image})
-    np.testing.assert_allclose(restored, clipped(network, image), atol=1e-4)
+    np.testing.assert_allclose(restored, clipped_output(network, image), atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -114,17 +109,17 @@ def base(tmp_path_factory):
 
 def test_the_command(base, tmp_path):
     shutil.copytree(base, tmp_path / "saved_models/tiny")
-    done = run("export.py", "--max-pixels", "999", "--warmup", "30x20", cwd=tmp_path)
+    done = run_script("export.py", "--max-pixels", "999", "--warmup", "30x20", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert loading.versions(tmp_path / "saved_models/tiny") == [1, 2]
     extra = tmp_path / "saved_models/tiny/2/assets.extra"
     assert {path.name for path in extra.iterdir()} == {"model.keras", "run.json", server_files.FILE}
     assert (extra / "model.keras").read_bytes() == (base / "model.keras").read_bytes()
     assert "saved_models/tiny/2/" in done.stdout
-    done = run_here("export.py", "--format", "onnx", cwd=tmp_path)
+    done = run_script_here("export.py", "--format", "onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "saved_models/tiny/tiny.onnx").stat().st_size > 10_000
-    done = run_here("export.py", "--format", "onnx", cwd=tmp_path)
+    done = run_script_here("export.py", "--format", "onnx", cwd=tmp_path)
     assert done.returncode == 2
     assert "tiny.onnx is there already: --overwrite" in done.stderr
 
@@ -166,18 +161,18 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     """What `deblur.py` finds inside a version restores as the version does."""
     base = tmp_path / "saved_models/net"
     base.mkdir(parents=True)
-    randomise(build("concat_se", widths=SMALL, name="net")).save(base / "model.keras")
+    randomise(build("concat_se", widths=SMALL_WIDTHS, name="net")).save(base / "model.keras")
     (base / "run.json").write_text('{"settings": {"crop": 32}}')
     export_network(model=str(base / "model.keras"), pooling="local", warmup_sizes=())
     assert loading.versions(base) == [1]
-    image = random_picture(96, 80)
+    image = random_pictures(96, 80)
     inside, given = (
         keras.saving.load_model(path, compile=False)
         for path in (base / "1/assets.extra/model.keras", base / "model.keras")
     )
     restored = tf.saved_model.load(str(base / "1")).signatures["serving_default"](image=image)["restored"]
-    np.testing.assert_allclose(restored, clipped(inside, image), atol=1e-5)
-    assert np.abs(restored - clipped(given, image)).max() > 1e-4
+    np.testing.assert_allclose(restored, clipped_output(inside, image), atol=1e-5)
+    assert np.abs(restored - clipped_output(given, image)).max() > 1e-4
     # Named by that file, the next version still lands beside the first.
     export_network(model=str(base / "1/assets.extra/model.keras"), warmup_sizes=())
     assert loading.versions(base) == [1, 2]
@@ -191,12 +186,12 @@ def test_another_precision_is_in_both_forms(base, tmp_path):
     inside = keras.saving.load_model(tmp_path / "net/1/assets.extra/model.keras", compile=False)
     assert inside.get_layer("inc_conv1").compute_dtype == "bfloat16"
     signature = tf.saved_model.load(str(tmp_path / "net/1")).signatures["serving_default"]
-    image = random_picture(40, 56)
+    image = random_pictures(40, 56)
     restored = signature(image=image)["restored"]
     assert restored.dtype == tf.float32
     # Rounded in another order; both as far from float32 as bfloat16 is.
-    np.testing.assert_allclose(restored, clipped(inside, image), atol=0.05)
-    exact = clipped(keras.saving.load_model(base / "model.keras", compile=False), image)
+    np.testing.assert_allclose(restored, clipped_output(inside, image), atol=0.05)
+    exact = clipped_output(keras.saving.load_model(base / "model.keras", compile=False), image)
     assert 1e-4 < np.abs(restored - exact).max() < 0.1
 
 

@@ -7,7 +7,7 @@ import hostile
 import keras
 import numpy as np
 import pytest
-from test_models import SMALL, randomise
+from helpers import SMALL_WIDTHS, randomise
 
 from unet_deblur_tf.data.photos import read_photo
 from unet_deblur_tf.data.pictures import read_picture
@@ -48,7 +48,7 @@ def test_what_they_are_made_from_is_good(number, tmp_path):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    randomise(unet(widths=SMALL)).save(path)
+    randomise(unet(widths=SMALL_WIDTHS)).save(path)
     return path
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_models import SMALL, random_picture, randomise
+from helpers import SMALL_WIDTHS, random_pictures, randomise
 
 from unet_deblur_tf.acceleration import inference, levels, winograd
 from unet_deblur_tf.acceleration.inference import Convolution, LevelCompression, WinogradConvolution, for_inference
@@ -31,11 +31,11 @@ def norms(network):
 @pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_equals_the_trained_form(variant, style):
-    network = randomise(build(variant, **style, widths=SMALL))
+    network = randomise(build(variant, **style, widths=SMALL_WIDTHS))
     before = [weight.numpy() for weight in network.weights]
     fast, direct = for_inference(network), for_inference(network, fewer_multiplications=False)
     for size in ((1, 1), (16, 16), (33, 50), (64, 80)):
-        image = random_picture(*size, batch=2)
+        image = random_pictures(*size, count=2)
         expected = network(image)
         # Layer norm over four channels enlarges what rounding does where they are nearly equal; every 3x3 convolution
         # with fewer multiplications, not the wide ones alone, adds to it.
@@ -58,12 +58,12 @@ def test_equals_the_trained_form(variant, style):
 @pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_form_for_training_has_the_same_gradients(variant, style):
-    network = randomise(build(variant, **style, widths=SMALL))
+    network = randomise(build(variant, **style, widths=SMALL_WIDTHS))
     fast = for_training(network)
     joining = VARIANTS[variant]["skips"] != "projected"
     assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, 5) if joining]
     assert {id(weight) for weight in fast.weights} == {id(weight) for weight in network.weights}
-    image, target = random_picture(48, 80, batch=2), random_picture(48, 80, batch=2)
+    image, target = random_pictures(48, 80, count=2), random_pictures(48, 80, count=2)
 
     def step(model):
         with tf.GradientTape() as tape:
@@ -109,9 +109,9 @@ def test_where_multiplications_are_saved(monkeypatch):
 @pytest.mark.parametrize("variant", ["concat_se", "concat_reduce_se"])
 def test_local_pooling(variant):
     """Its gates differ from place to place, so that levels have to be upsampled before; the stage below has none."""
-    network = with_local_pooling(randomise(build(variant, widths=SMALL)), 32)
+    network = with_local_pooling(randomise(build(variant, widths=SMALL_WIDTHS)), 32)
     fast = for_inference(network)
-    image = random_picture(70, 90)
+    image = random_pictures(70, 90)
     np.testing.assert_allclose(fast(image), network(image), atol=1e-5)
     for layer in fast.layers:
         if type(layer) is LevelConvolution:
@@ -120,13 +120,13 @@ def test_local_pooling(variant):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(precision):
-    reference = randomise(unet(skips="all", attention=True, widths=SMALL))
+    reference = randomise(unet(skips="all", attention=True, widths=SMALL_WIDTHS))
     keras.config.set_dtype_policy(precision)
-    network = unet(skips="all", attention=True, widths=SMALL)
+    network = unet(skips="all", attention=True, widths=SMALL_WIDTHS)
     network.set_weights(reference.get_weights())
     fast = for_inference(network)
     assert {layer.compute_dtype for layer in fast.layers if isinstance(layer, Convolution)} == {precision[6:]}
-    image = random_picture(48, 64)
+    image = random_pictures(48, 64)
     expected = reference(image)
     # As close to float32 as the trained form in the same precision is, give or take.
     error, usual = (float(np.abs(each(image) - expected).mean()) for each in (fast, network))
@@ -197,7 +197,7 @@ def test_what_is_compressed_at_once():
 )
 def test_a_stage_waits_for_all_its_levels(variant, layer, awaited, least):
     # Or what is computed of the first levels would be in memory while the others come about.
-    fast = tf.function(for_inference(build(variant, widths=SMALL)))
+    fast = tf.function(for_inference(build(variant, widths=SMALL_WIDTHS)))
     graph = fast.get_concrete_function(tf.TensorSpec((1, 64, 64, 3))).graph
     convolutions = [
         op for op in graph.get_operations() if op.type in ("Conv2D", "BatchMatMulV2") and f"/{layer}" in op.name

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import GMACS, SMALL_WIDTHS, random_pictures, randomise
 from reference import forward
 
 from unet_deblur_tf.configs import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, PRECISIONS, VARIANTS
@@ -27,29 +28,6 @@ PARAMETERS = {
     # Convolutions 1,056,624, batch norm 2 * 2 * (48 + 64 + 96 + 96 + 64 + 96 + 96 + 64 + 48), the output's 12 biases.
     "lite": 1_058_572,
 }
-SMALL = (4, 8, 12, 16, 16)
-
-
-def random_picture(height, width, batch=1):
-    return np.random.default_rng(height * 1000 + width).random((batch, height, width, 3), dtype=np.float32)
-
-
-def inverting():
-    """The smallest network there is, which puts out 1 - input: for what is the same with any."""
-    return keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(-1, 1)])
-
-
-def randomise(model):
-    """Gives every weight a value that matters: fresh networks have zeros and ones where errors would hide."""
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        value = weight.numpy()
-        if weight.path.endswith("moving_variance"):
-            value = rng.uniform(0.5, 2, value.shape)
-        elif value.ndim == 1 or "out_conv" in weight.path:
-            value = value + rng.normal(0, 0.2, value.shape)
-        weight.assign(value)
-    return model
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -60,12 +38,12 @@ def test_trainable_parameters(variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_fresh_residual_network_returns_its_input(variant):
-    image = random_picture(33, 50)
+    image = random_pictures(33, 50)
     np.testing.assert_array_equal(build(variant, head="residual")(image), image)
 
 
 def test_a_sigmoid_network_stays_in_range():
-    restored = np.asarray(unet(head="sigmoid", widths=SMALL)(50 * random_picture(16, 16) - 25))
+    restored = np.asarray(unet(head="sigmoid", widths=SMALL_WIDTHS)(50 * random_pictures(16, 16) - 25))
     assert restored.min() >= 0
     assert restored.max() <= 1
     assert restored.std() > 0
@@ -73,9 +51,9 @@ def test_a_sigmoid_network_stays_in_range():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_any_picture_size(variant):
-    model = randomise(build(variant, widths=SMALL))
+    model = randomise(build(variant, widths=SMALL_WIDTHS))
     for size in ((1, 1), (1, 40), (2, 3), (17, 31), (65, 63), (64, 64)):
-        restored = np.asarray(model(random_picture(*size, batch=2)))
+        restored = np.asarray(model(random_pictures(*size, count=2)))
         assert restored.shape == (2, *size, 3)
         assert np.isfinite(restored).all()
 
@@ -84,7 +62,7 @@ def test_any_picture_size(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_720p_picture(variant):
     # As a graph: called eagerly, Keras keeps every layer's output until the end, 18 GB in all.
-    image = random_picture(720, 1280)
+    image = random_pictures(720, 1280)
     restored = np.asarray(tf.function(randomise(build(variant)))(tf.constant(image)))
     assert restored.shape == image.shape
     assert np.isfinite(restored).all()
@@ -93,8 +71,8 @@ def test_a_720p_picture(variant):
 @pytest.mark.parametrize("size", [(32, 48), (17, 31)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_equals_the_reference(variant, size):
-    model = randomise(build(variant, norm="batch", widths=SMALL))
-    image = random_picture(*size)
+    model = randomise(build(variant, norm="batch", widths=SMALL_WIDTHS))
+    image = random_pictures(*size)
     structure = {key: value for key, value in VARIANTS[variant].items() if key != "widths"}
     expected = forward(weights_by_layer(model), image[0].astype(float), **structure)
     assert np.abs(expected - image[0]).max() > 0.1
@@ -107,9 +85,17 @@ def test_equals_the_reference(variant, size):
 def test_equals_the_reference_in_every_style(norm, head, activation):
     style = dict(norm=norm, head=head)
     model = randomise(
-        unet(skips="all", attention=True, compress=True, widths=SMALL, **style, activation=activation, name="styled")
+        unet(
+            skips="all",
+            attention=True,
+            compress=True,
+            widths=SMALL_WIDTHS,
+            **style,
+            activation=activation,
+            name="styled",
+        )
     )
-    image = random_picture(17, 31)
+    image = random_pictures(17, 31)
     slope = 0.2 if activation == "leaky_relu" else 0.0
     expected = forward(
         weights_by_layer(model),
@@ -126,8 +112,8 @@ def test_equals_the_reference_in_every_style(norm, head, activation):
 @pytest.mark.parametrize("norm", NORMS)
 def test_projected_levels_equal_the_reference_in_every_norm(norm):
     structure = dict(skips="projected", attention=True, scale=2)
-    model = randomise(unet(**structure, norm=norm, widths=SMALL))
-    image = random_picture(33, 70)
+    model = randomise(unet(**structure, norm=norm, widths=SMALL_WIDTHS))
+    image = random_pictures(33, 70)
     expected = forward(weights_by_layer(model), image[0].astype(float), **structure, norm=norm)
     assert np.abs(expected - image[0]).max() > 0.1
     np.testing.assert_allclose(model(image)[0], expected, atol=1e-4)
@@ -152,7 +138,7 @@ def test_layer_names_follow_the_figure(variant):
 def test_keras_file_round_trip(variant, tmp_path):
     model = randomise(build(variant))
     model.save(tmp_path / "model.keras")
-    image = random_picture(40, 56)
+    image = random_pictures(40, 56)
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again(image), model(image), atol=1e-5)
 
@@ -171,11 +157,11 @@ QUICK = [("concat_reduce_se", "mixed_bfloat16"), *(("unet", precision) for preci
 )
 def test_one_training_step_in_each_precision(variant, precision):
     keras.config.set_dtype_policy(precision)
-    model = build(variant, widths=SMALL)
+    model = build(variant, widths=SMALL_WIDTHS)
     assert model.output.dtype == "float32"
     model.compile("adam", "mean_absolute_error", jit_compile=False)
     model.optimizer.build(model.trainable_variables)  # or the step would be traced twice
-    image = random_picture(32, 32, batch=2)
+    image = random_pictures(32, 32, count=2)
     assert model.evaluate(image, np.zeros_like(image), verbose=0) == pytest.approx(image.mean(), rel=1e-3)
     randomise(model)
     before = {weight.path: weight.numpy() for weight in model.trainable_weights}
@@ -190,13 +176,13 @@ def test_one_training_step_in_each_precision(variant, precision):
 @pytest.mark.parametrize("head", ["residual", pytest.param("sigmoid", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_another_precision_is_what_would_have_been_built_in_it(variant, head):
-    network = randomise(build(variant, widths=SMALL, head=head))
+    network = randomise(build(variant, widths=SMALL_WIDTHS, head=head))
     keras.config.set_dtype_policy("mixed_bfloat16")
-    built = build(variant, widths=SMALL, head=head)
+    built = build(variant, widths=SMALL_WIDTHS, head=head)
     built.set_weights(network.get_weights())
     keras.config.set_dtype_policy("float32")
     mixed = in_precision(network, "mixed_bfloat16")
-    image = random_picture(32, 48)
+    image = random_pictures(32, 48)
     np.testing.assert_array_equal(mixed(image), built(image))
     for layer, other in zip(mixed.layers[1:], built.layers[1:]):  # Keras' input layers have no precision
         assert (layer.name, layer.compute_dtype) == (other.name, other.compute_dtype)
@@ -204,12 +190,12 @@ def test_another_precision_is_what_would_have_been_built_in_it(variant, head):
 
 
 def test_every_weight_learns():
-    model = randomise(unet(skips="all", attention=True, compress=True, widths=SMALL))
+    model = randomise(unet(skips="all", attention=True, compress=True, widths=SMALL_WIDTHS))
     for layer in model.layers:
         if isinstance(layer, Excitation):
             # At this width the hidden layer is a single ReLU: keep it from being dead by chance.
             layer.set_weights([np.abs(weight) for weight in layer.get_weights()])
-    image = random_picture(32, 32, batch=2)
+    image = random_pictures(32, 32, count=2)
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(model(image, training=True)))
     for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables)):
@@ -241,9 +227,9 @@ def test_an_unknown_variant_gets_the_list():
 
 @pytest.mark.slow
 def test_builds_and_computes_the_same_on_jax(tmp_path):
-    model = randomise(unet(skips="all", attention=True, compress=True, widths=SMALL))
+    model = randomise(unet(skips="all", attention=True, compress=True, widths=SMALL_WIDTHS))
     model.save(tmp_path / "model.keras")
-    image = random_picture(17, 31)
+    image = random_pictures(17, 31)
     np.save(tmp_path / "image.npy", image)
     code = (
         "import sys, keras, numpy as np\n"
@@ -257,18 +243,6 @@ def test_builds_and_computes_the_same_on_jax(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "jax"}, check=True)
     np.testing.assert_allclose(np.load(tmp_path / "restored.npy"), model(image), atol=1e-4)
-
-
-# Multiply-accumulates of the convolutions at 224x224, to the last digit: the plain network's as
-# published by the original project less what is not convolution, the others as the README has them in G.
-GMACS = {
-    "unet": 7.678132224,
-    "concat": 18.834,
-    "concat_se": 18.834,
-    "concat_reduce": 20.857,
-    "concat_reduce_se": 20.857,
-    "lite": 1.763,
-}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from test_models import SMALL, random_picture
+from helpers import SMALL_WIDTHS, random_pictures
 
 from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.training.optimizers import ConvolutionMuon
@@ -54,12 +54,12 @@ def test_what_is_no_wide_kernel_moves_as_adamw_moves_it(shape):
 
 
 def test_a_model_saved_in_the_middle_goes_on_alike(tmp_path):
-    image = random_picture(32, 32, batch=2)
+    image = random_pictures(32, 32, count=2)
 
     def step(model):
         model.train_on_batch(image, 1 - image)
 
-    model = unet(widths=SMALL, norm="none")
+    model = unet(widths=SMALL_WIDTHS, norm="none")
     model.compile(ConvolutionMuon(1e-3, global_clipnorm=1.0), "mean_absolute_error", jit_compile=False)
     step(model)
     model.save(tmp_path / "model.keras")

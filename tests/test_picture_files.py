@@ -2,11 +2,11 @@
 
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import encoded, png_bomb
 from PIL import Image, ImageOps
 
 from unet_deblur_tf.exporting.decoding import decode_upright, exif_orientation, size
@@ -28,12 +28,6 @@ def size_of(file):
 @tf.function(input_signature=[FILES])
 def orientation_of(file):
     return exif_orientation(file)
-
-
-def encoded(picture, kind, **options):
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def quarters():
@@ -126,21 +120,6 @@ def test_only_jpegs_have_an_orientation():
     assert orientation_of(encoded(quarters(), "PNG", exif=exif)) == 1
 
 
-def bomb():
-    """A PNG of 60,000 x 60,000 pixels in some kilobytes, 10.8 GB when decoded (its rows are not even complete)."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">II5B", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
-        + chunk(b"IEND", b"")
-    )
-
-
 LARGE = np.zeros((51, 100, 3), np.uint8)
 
 
@@ -155,7 +134,7 @@ LARGE = np.zeros((51, 100, 3), np.uint8)
         (encoded(quarters(), "BMP")[:300], "Input size should match"),
         (b"GIF89a", r"photo of shape \[1 0 0\] is empty"),
         (encoded(quarters(), "GIF")[:60], "Invalid GIF data"),
-        (bomb(), r"photo of shape \[60000 60000\] has more pixels than the 5000"),
+        (png_bomb(60_000, 60_000), r"photo of shape \[60000 60000\] has more pixels than the 5000"),
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 40, r"photo of shape \[4294967295 4294967295\] has more pixels"),
         *((encoded(LARGE, kind), r"photo of shape \[(1 )?51 100\] has more pixels than the 5000")
           for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")),

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import lively_network
 
 from unet_deblur_tf.configs import POOLINGS, VARIANTS
 from unet_deblur_tf.data.scenes import scene
@@ -21,15 +22,6 @@ from unet_deblur_tf.restoring.tiles import TAPER, spans, tapers
 # Graphs of the compressing variants take long to build.
 BY_EFFORT = [pytest.param(name, marks=pytest.mark.slow if "reduce" in name else ()) for name in VARIANTS]
 ATTENTIVE = [each for each in BY_EFFORT if VARIANTS[each.values[0]].get("attention")]
-
-
-def lively(variant, **overrides):
-    """A network whose output is far from its input, as a fresh one's is not."""
-    network = build(variant, **overrides)
-    layer = network.get_layer("out_conv")
-    rng = np.random.default_rng(1)
-    layer.set_weights([rng.normal(0, 0.05, weight.shape) for weight in layer.get_weights()])
-    return network
 
 
 def strip(height, width):
@@ -66,7 +58,7 @@ def test_large_tiles_are_used_only_beyond_the_receptive_field(scale, tile):
 
 @pytest.mark.parametrize("variant", [name for name, arguments in VARIANTS.items() if not arguments.get("attention")])
 def test_the_receptive_radius_is_an_upper_bound(variant):
-    network = lively(variant, norm="none")
+    network = lively_network(variant, norm="none")
     scale = scale_of(network)
     radius = receptive_radius(scale)
     picture = np.random.default_rng(0).random((1, 32, 800 * scale, 3), dtype=np.float32)
@@ -90,7 +82,7 @@ def test_the_receptive_radius_is_an_upper_bound(variant):
     ],
 )
 def test_tiles_equal_the_whole_picture(variant, window, shape):
-    network = lively(variant)
+    network = lively_network(variant)
     if window:
         network = with_local_pooling(network, window)
     picture = strip(*shape)
@@ -108,7 +100,7 @@ def test_small_tiles_leave_a_network_that_does_nothing_exact():
 
 @pytest.mark.parametrize("variant", ATTENTIVE)
 def test_a_window_over_the_whole_picture_is_global_pooling(variant):
-    network = lively(variant)
+    network = lively_network(variant)
     picture = strip(100, 130)
     globally = Restorer(network)(picture).astype(int)
     np.testing.assert_allclose(Restorer(with_local_pooling(network, 144))(picture), globally, atol=2)
@@ -117,7 +109,7 @@ def test_a_window_over_the_whole_picture_is_global_pooling(variant):
 
 @pytest.mark.parametrize("variant", ATTENTIVE)
 def test_pooling_shares_weights_and_survives_saving(variant, tmp_path):
-    network = lively(variant)
+    network = lively_network(variant)
     local = with_local_pooling(network, 90)
     assert local.name == variant
     assert [layer.window for layer in squeeze_layers(local)] == [96] * 4
@@ -150,7 +142,7 @@ def test_pooling_of_a_network_without_squeeze_and_excitation(tmp_path):
 
 @pytest.mark.parametrize(("tile", "shape"), [(0, (80, 48)), (1056, (48, 1500))])
 def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
-    network = lively("concat_se")
+    network = lively_network("concat_se")
     picture = strip(*shape) // 4 + 20_000  # far from what would be clipped
     alone = Restorer(network, tile=0)
     expected = np.zeros(picture.shape)
@@ -169,7 +161,7 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
 @pytest.mark.parametrize("variant", ["concat_se", "lite"])
 @pytest.mark.parametrize("options", [dict(tile=0), dict(tile=256), dict(tile=0, ensemble=True)], ids=str)
 def test_strength_is_the_share_of_the_correction(variant, options):
-    network = lively(variant)
+    network = lively_network(variant)
     picture = strip(80, 300) // 4 + 20_000
     whole = Restorer(network, **options)(picture).astype(float)
     some = Restorer(network, **options, strength=0.3)(picture)
@@ -180,7 +172,7 @@ def test_strength_is_the_share_of_the_correction(variant, options):
 @pytest.mark.parametrize("strength", [0, -1, 1.5, float("nan")])
 def test_strength_has_limits(strength):
     with pytest.raises(InputError, match=f"above 0 and at most 1, not {strength}"):
-        Restorer(lively("lite"), strength=strength)
+        Restorer(lively_network("lite"), strength=strength)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -214,7 +206,7 @@ def test_a_memory_limit_leads_to_tiles():
 
 
 def test_out_of_memory_leads_to_smaller_tiles():
-    network, picture = lively("unet"), strip(64, 2112)
+    network, picture = lively_network("unet"), strip(64, 2112)
     restore = Restorer(network, memory=1e15)
     expected = restore(picture).astype(int)
     run, widths = restore._run, []
@@ -264,7 +256,7 @@ def test_what_scores_higher_on_validation_pictures_is_exported(make_pairs, capsy
     from unet_deblur_tf.training.publishing import choose_pooling
 
     pairs = load_pairs(make_pairs("{}/1.png", "{}/2.png"), "all")
-    network = lively("concat_se")
+    network = lively_network("concat_se")
     psnr = {
         name: summarise(score(Restorer(with_local_pooling(network, window)), pairs, progress=False))["restored"]["psnr"]
         for name, window in (("global", None), ("local", 48))

@@ -13,10 +13,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
-from scripts import ROOT
-from test_models import SMALL, random_picture
-from test_scripts import FRAMES, history
+from helpers import (
+    FRAMES,
+    ROOT,
+    SMALL_WIDTHS,
+    load_trained,
+    random_pictures,
+    read_history,
+    save_pair,
+    wait_until,
+)
 
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.models.unet import unet
@@ -37,27 +43,13 @@ def folder(tmp_path_factory, picture):
     """A working folder with pairs; every picture is another one, so that the order of windows matters."""
     work = tmp_path_factory.mktemp("work")
     for number, frame in enumerate(FRAMES):
-        for kind, content in (("blur", picture // 2), ("sharp", np.roll(picture, 7 * number, axis=1))):
-            path = work / "pairs" / frame.format(kind)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(content).save(path)
+        save_pair(work / "pairs", frame, picture // 2, np.roll(picture, 7 * number, axis=1))
     return work
 
 
 def start(folder, *flags):
     command = [sys.executable, ROOT / "train.py", *RUN, *map(str, flags)]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition, process, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert condition(), process.stderr.read()
-
-
-def weights(base):
-    return keras.saving.load_model(base / "model.keras", compile=False).get_weights()
 
 
 @pytest.mark.slow
@@ -85,9 +77,9 @@ def test_killed_at_ten_random_moments_a_run_ends_as_if_it_had_not_been(folder):
         assert not (base / "1").exists() or (base / "1/saved_model.pb").exists()
     process = start(folder, *flags, "killed")
     assert process.wait() == 0, process.stderr.read()
-    for ours, theirs in zip(weights(folder / "whole/lite"), weights(base)):
+    for ours, theirs in zip(load_trained(folder / "whole/lite").get_weights(), load_trained(base).get_weights()):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    whole, resumed = history(folder / "whole/lite"), history(base)
+    whole, resumed = read_history(folder / "whole/lite"), read_history(base)
     assert [row["epoch"] for row in whole] == [row["epoch"] for row in resumed] == ["0", "1", "2"]
     for ours, theirs in zip(whole, resumed):
         assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), abs=1e-5)
@@ -104,7 +96,7 @@ def test_a_signal_stops_at_the_next_step_and_says_how_to_go_on(folder, number, s
     flags = ["--epochs", "1000", "--steps-per-epoch", "3", "--output", f"stopped{status}"]
     work = folder / f"stopped{status}/lite/.training"
     process = start(folder, *flags)
-    wait_for(lambda: checkpoints.completed_epochs(work) > 0, process)
+    wait_until(lambda: checkpoints.completed_epochs(work) > 0, process)
     with pytest.raises(InputError, match=r"Another run is training in .*: wait for it, or give another --output"):
         checkpoints.run_lock(work.parent).__enter__()
     process.send_signal(number)
@@ -140,7 +132,7 @@ def test_pictures_that_vanish_are_named(folder):
         "--output",
         "bereft",
     )
-    wait_for(lambda: checkpoints.completed_epochs(folder / "bereft/lite/.training") > 0, process)
+    wait_until(lambda: checkpoints.completed_epochs(folder / "bereft/lite/.training") > 0, process)
     shutil.rmtree(folder / "vanishing/train")
     _, complaints = process.communicate(timeout=120)
     assert process.returncode == 2, complaints
@@ -192,7 +184,7 @@ def test_a_full_disk(folder, small_disk, megabytes, epochs):
     said, complaints = process.communicate(timeout=300)
     assert process.returncode == 0, complaints
     assert ("Going on after epoch" in said) == (epochs > 0)
-    assert len(history(disk / "models/lite")) == 2
+    assert len(read_history(disk / "models/lite")) == 2
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["by hand", "after a worker was lost"])
@@ -240,10 +232,10 @@ def optimizer(name):
 
 @pytest.mark.parametrize("name", [pytest.param("adam", marks=pytest.mark.slow), "muon", "adam in float16"])
 def test_state_goes_round(tmp_path, name):
-    image = random_picture(32, 32, batch=2)
+    image = random_pictures(32, 32, count=2)
 
     def compiled():
-        model = unet(widths=SMALL, skips="projected", scale=2)
+        model = unet(widths=SMALL_WIDTHS, skips="projected", scale=2)
         model.compile(optimizer(name), "mean_absolute_error", jit_compile=False)
         model.optimizer.build(model.trainable_variables)  # or the step would be traced twice
         return model
@@ -292,7 +284,7 @@ def test_a_plateau_is_remembered(interrupted):
 
 
 def test_the_best_network_is_kept_whatever_comes_after(tmp_path):
-    model = unet(widths=SMALL)
+    model = unet(widths=SMALL_WIDTHS)
     path = tmp_path / "best.keras"
 
     def best_after(values, past=()):

@@ -1,17 +1,26 @@
 """Training and scoring by the scripts, from a first run to what they say to bad input."""
 
-import csv
 import json
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scripts import ROOT, run, run_here
+from helpers import (
+    FRAMES,
+    ROOT,
+    TWO_DEVICES,
+    assert_one_line_error,
+    load_trained,
+    read_history,
+    run_script,
+    run_script_here,
+    save_pair,
+    wait_until,
+)
 
 from unet_deblur_tf.configs import RECIPES, VARIANTS
 from unet_deblur_tf.data.pictures import read_picture
@@ -19,28 +28,17 @@ from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.training import publishing, train
 from unet_deblur_tf.training.checkpoints import completed_epochs
 
-FRAMES = [f"{split}/S{number}/{{}}/{number}.png" for split in ("train", "val", "test") for number in range(3)]
 SMALL_RUN = ["--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--crop", "32", "--schedule", "cosine"]
 UNCACHED = ["--cache", "none", "--crops-per-picture", "3"]
-
-
-def history(base):
-    with open(base / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, picture):
     """A working folder in which `concat_se` was trained on pairs for three short epochs."""
-    from PIL import Image
-
     folder = tmp_path_factory.mktemp("work")
     for frame in FRAMES:
-        for kind, content in (("blur", picture // 2), ("sharp", picture)):
-            path = folder / "pairs" / frame.format(kind)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(content).save(path)
-    done = run("train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN, *UNCACHED, cwd=folder)
+        save_pair(folder / "pairs", frame, picture // 2, picture)
+    done = run_script("train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN, *UNCACHED, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -57,9 +55,9 @@ def test_training_leaves_everything_the_contract_names(trained):
     assert {path.name for path in base.parent.iterdir()} == {
         "concat_se", "models.config", "monitoring.config", "batching.config",
     }  # fmt: skip
-    assert [row["epoch"] for row in history(base)] == ["0", "1", "2"]
+    assert [row["epoch"] for row in read_history(base)] == ["0", "1", "2"]
     recorded = json.loads((base / "run.json").read_text())
-    best = max(history(base), key=lambda row: float(row["val_psnr"]))
+    best = max(read_history(base), key=lambda row: float(row["val_psnr"]))
     assert recorded["best_epoch"] == int(best["epoch"])
     assert recorded["epochs_completed"] == 3
     assert recorded["settings"]["variant"] == "concat_se"
@@ -95,7 +93,7 @@ def test_tensorboard_gets_pictures(trained):
 
 def test_evaluate_takes_the_newest_model_and_reports_what_training_did(trained):
     folder, _ = trained
-    done = run("evaluate.py", "--data", "pairs", "--report", "report", cwd=folder)
+    done = run_script("evaluate.py", "--data", "pairs", "--report", "report", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "saved_models/concat_se/1 on 3 pairs" in done.stdout
     assert "blurred input" in done.stdout
@@ -112,24 +110,21 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     command = [sys.executable, ROOT / "train.py", *flags, *UNCACHED]
     work = folder / "again/concat_se/.training"
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not completed_epochs(work) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: completed_epochs(work), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert completed_epochs(work)
     assert not (folder / "again/concat_se/1").exists()
 
-    other = run("train.py", *flags, "--seed", "1", cwd=folder)
+    other = run_script("train.py", *flags, "--seed", "1", cwd=folder)
     assert other.returncode == 2
     assert "seed 0 (now 1)" in other.stderr
 
     # By now memory has room for the pictures, which must not change how often each is used in a row.
-    done = run("train.py", *flags, cwd=folder)
+    done = run_script("train.py", *flags, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Cache: memory" in done.stdout
     assert "Going on after epoch" in done.stdout
-    whole, resumed = history(folder / "saved_models/concat_se"), history(folder / "again/concat_se")
+    whole, resumed = read_history(folder / "saved_models/concat_se"), read_history(folder / "again/concat_se")
     assert [row["epoch"] for row in resumed] == ["0", "1", "2"]
     for key in ("loss", "val_psnr", "val_ssim"):
         values = [[float(row[key]) for row in rows] for rows in (whole, resumed)]
@@ -142,22 +137,19 @@ def test_starting_from_a_trained_network(trained):
     flags = ["--data", "pairs", "--crop", "32", "--batch-size", "2", "--epochs", "1", "--steps-per-epoch", "1"]
     flags += ["--start-from", "saved_models/concat_se", "--output", "further"]
     # So small a step leaves the weights as they came.
-    done = run("train.py", "--variant", "concat_se", *flags, "--learning-rate", "1e-12", cwd=folder)
+    done = run_script("train.py", "--variant", "concat_se", *flags, "--learning-rate", "1e-12", cwd=folder)
     assert done.returncode == 0, done.stderr
-    start, further = (
-        keras.saving.load_model(folder / base / "concat_se/model.keras", compile=False)
-        for base in ("saved_models", "further")
-    )
+    start, further = (load_trained(folder / base / "concat_se") for base in ("saved_models", "further"))
     for ours, theirs in zip(start.trainable_weights, further.trainable_weights):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
-    done = run("train.py", "--variant", "concat", *flags, cwd=folder)
-    one_line_error(done, "is a concat_se with other layers than this concat")
+    done = run_script("train.py", "--variant", "concat", *flags, cwd=folder)
+    assert_one_line_error(done, "is a concat_se with other layers than this concat")
 
 
 @pytest.mark.slow
 def test_the_seed_recipe_and_mixed_precision(trained):
     folder, _ = trained
-    done = run(
+    done = run_script(
         "train.py", "--recipe", "original", "--precision", "mixed_bfloat16", "--data", "pairs", "--epochs", "1",
         "--steps-per-epoch", "1", "--crop", "32", "--output", "original", cwd=folder,
     )  # fmt: skip
@@ -166,39 +158,36 @@ def test_the_seed_recipe_and_mixed_precision(trained):
     assert (settings["loss"], settings["norm"], settings["head"], settings["optimizer"], settings["schedule"]) == (
         "ssim", "batch", "sigmoid", "adam", "plateau",
     )  # fmt: skip
-    assert "learning_rate" in history(folder / "original/unet")[0]
-
-
-def one_line_error(done, *parts):
-    assert done.returncode == 2, done.stdout + done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert "error: " in last
-    for part in parts:
-        assert part in last
-    assert "Traceback" not in done.stderr
+    assert "learning_rate" in read_history(folder / "original/unet")[0]
 
 
 def test_unknown_variant(tmp_path):
-    one_line_error(run_here("train.py", "--variant", "resnet", cwd=tmp_path), "resnet", *VARIANTS)
+    assert_one_line_error(run_script_here("train.py", "--variant", "resnet", cwd=tmp_path), "resnet", *VARIANTS)
 
 
 def test_no_such_folder(tmp_path):
-    one_line_error(run_here("train.py", "--data", "nowhere", cwd=tmp_path), "No such folder: 'nowhere'")
+    assert_one_line_error(run_script_here("train.py", "--data", "nowhere", cwd=tmp_path), "No such folder: 'nowhere'")
 
 
 def test_evaluate_with_a_model_that_is_not_there(tmp_path):
-    one_line_error(run_here("evaluate.py", "--model", "none", cwd=tmp_path), "No such model: none", "lite")
+    assert_one_line_error(
+        run_script_here("evaluate.py", "--model", "none", cwd=tmp_path), "No such model: none", "lite"
+    )
 
 
 @pytest.mark.parametrize("script", ["deblur.py", "evaluate.py"])
 def test_impossible_strength(script, tmp_path):
     inputs = ["photo.jpg"] if script == "deblur.py" else []
-    one_line_error(run_here(script, *inputs, "--strength", "1.5", cwd=tmp_path), "above 0 and at most 1, not 1.5")
+    assert_one_line_error(
+        run_script_here(script, *inputs, "--strength", "1.5", cwd=tmp_path), "above 0 and at most 1, not 1.5"
+    )
 
 
 def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "taken").write_text("a file where a folder should be")
-    one_line_error(run_here("train.py", "--output", "taken/models", cwd=tmp_path), "Cannot write to taken/models")
+    assert_one_line_error(
+        run_script_here("train.py", "--output", "taken/models", cwd=tmp_path), "Cannot write to taken/models"
+    )
     assert (tmp_path / "taken").read_text() == "a file where a folder should be"
 
 
@@ -212,26 +201,30 @@ def test_output_that_cannot_be_written(tmp_path):
 )
 def test_impossible_settings(trained, flags, message):
     folder, _ = trained
-    one_line_error(run_here("train.py", "--data", "pairs", *flags, "--output", "impossible", cwd=folder), message)
+    assert_one_line_error(
+        run_script_here("train.py", "--data", "pairs", *flags, "--output", "impossible", cwd=folder), message
+    )
 
 
 @pytest.mark.slow
 def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(trained):
     folder, _ = trained
-    one_line_error(run_here("train.py", "--data", "nowhere", "--output", "tries", cwd=folder), "No such folder")
-    diverging = run_here(
+    assert_one_line_error(
+        run_script_here("train.py", "--data", "nowhere", "--output", "tries", cwd=folder), "No such folder"
+    )
+    diverging = run_script_here(
         "train.py", "--data", "pairs", *SMALL_RUN, "--output", "tries", "--learning-rate", "1e30", cwd=folder
     )
-    one_line_error(diverging, "diverged at a learning rate of 1e+30: try a smaller one")
+    assert_one_line_error(diverging, "diverged at a learning rate of 1e+30: try a smaller one")
     assert list((folder / "tries/unet").glob("[0-9]*")) == []
-    done = run("train.py", "--data", "pairs", *SMALL_RUN, "--output", "tries", cwd=folder)
+    done = run_script("train.py", "--data", "pairs", *SMALL_RUN, "--output", "tries", cwd=folder)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_picture_smaller_than_the_crop(trained):
     folder, _ = trained
-    done = run_here("train.py", "--data", "pairs", "--crop", "100", "--output", "crop", cwd=folder)
-    one_line_error(done, "blur/0.png is 112x96: at least 100x100 is needed by --crop")
+    done = run_script_here("train.py", "--data", "pairs", "--crop", "100", "--output", "crop", cwd=folder)
+    assert_one_line_error(done, "blur/0.png is 112x96: at least 100x100 is needed by --crop")
 
 
 def test_a_truncated_picture_met_in_mid_run(trained, make_pairs):
@@ -239,8 +232,8 @@ def test_a_truncated_picture_met_in_mid_run(trained, make_pairs):
     root = make_pairs(*FRAMES)
     damaged = root / "train/S1/blur/1.png"
     damaged.write_bytes(damaged.read_bytes()[:-2000])
-    done = run_here("train.py", "--data", root, *SMALL_RUN, "--output", "damaged", cwd=folder)
-    one_line_error(done, "train/S1/blur/1.png cannot be read as a picture")
+    done = run_script_here("train.py", "--data", root, *SMALL_RUN, "--output", "damaged", cwd=folder)
+    assert_one_line_error(done, "train/S1/blur/1.png cannot be read as a picture")
 
 
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
@@ -262,13 +255,9 @@ def test_help_is_quick(script, tmp_path):
 @pytest.mark.slow
 def test_training_on_two_devices(trained, tmp_path):
     folder, _ = trained
-    code = (
-        "import tensorflow as tf\n"
-        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
-        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+    code = TWO_DEVICES + (
         "from unet_deblur_tf.configs import RECIPES\n"
-        "from unet_deblur_tf.training import distribution, train\n"
-        "distribution.strategy = lambda: tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
+        "from unet_deblur_tf.training import train\n"
         "settings = dict(RECIPES['default'], variant='unet', data='pairs', blur='blur', difficulty='quick',\n"
         "                epochs=2, steps_per_epoch=2, batch_size=4, crop=32, precision='float32', seed=0)\n"
         f"folder, summary = train.train({str(tmp_path)!r}, **settings)\n"
@@ -276,7 +265,7 @@ def test_training_on_two_devices(trained, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert [row["epoch"] for row in history(tmp_path / "unet")] == ["0", "1"]
+    assert [row["epoch"] for row in read_history(tmp_path / "unet")] == ["0", "1"]
     assert Restorer(tmp_path / "unet/1")(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
 
 
@@ -297,8 +286,8 @@ def test_a_run_killed_while_exporting_goes_on_without_training_again(trained, tm
     best = (base / ".training/best.keras").read_bytes()
     version, _ = train.train(tmp_path, **settings)
     assert version == base / "1"
-    assert len(history(base)) == 1
-    weights = keras.saving.load_model(base / "model.keras", compile=False).get_weights()
+    assert len(read_history(base)) == 1
+    weights = load_trained(base).get_weights()
     (tmp_path / "best.keras").write_bytes(best)
     for ours, theirs in zip(weights, keras.saving.load_model(tmp_path / "best.keras", compile=False).get_weights()):
         np.testing.assert_array_equal(ours, theirs)
@@ -306,7 +295,7 @@ def test_a_run_killed_while_exporting_goes_on_without_training_again(trained, tm
 
 @pytest.mark.slow
 def test_the_first_command_of_the_readme_improves_on_the_blurred_input(tmp_path):
-    done = run("train.py", "--variant", "concat_se", cwd=tmp_path)
+    done = run_script("train.py", "--variant", "concat_se", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     score = json.loads((tmp_path / "saved_models/concat_se/run.json").read_text())["score"]
     assert score["images"] == 48

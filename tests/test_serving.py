@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import SMALL_WIDTHS, clipped_output, encoded, inverting_network, random_pictures, randomise
 from PIL import Image
 from tensorflow.python.tools import saved_model_cli
-from test_models import SMALL, inverting, random_picture, randomise
 
 from unet_deblur_tf.acceleration import levels
 from unet_deblur_tf.configs import VARIANTS
@@ -33,7 +33,7 @@ def _slow(name):
 def exported(request, tmp_path_factory):
     """(network, its SavedModel folder), for every variant at a small width, and with local pooling."""
     variant, _, pooling = request.param.partition(", ")
-    model = randomise(build(variant, widths=SMALL, name=variant))
+    model = randomise(build(variant, widths=SMALL_WIDTHS, name=variant))
     if pooling:
         model = with_local_pooling(model, 32)
     folder = tmp_path_factory.mktemp(variant) / "1"
@@ -43,24 +43,20 @@ def exported(request, tmp_path_factory):
     return model, folder
 
 
-def clipped(model, image):
-    return np.clip(model(image), 0, 1)
-
-
 def test_loads_in_python(exported):
     model, folder = exported
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
     for size in ((17, 31), (64, 48)):
-        image = random_picture(*size, batch=2)
+        image = random_pictures(*size, count=2)
         restored = serve(image=tf.constant(image))["restored"]
         assert restored.dtype == tf.float32
-        np.testing.assert_allclose(restored, clipped(model, image), atol=1e-5)
+        np.testing.assert_allclose(restored, clipped_output(model, image), atol=1e-5)
 
 
 @pytest.mark.parametrize("exported", ["concat_se"], indirect=True)
 def test_saved_model_cli_runs_it(exported, tmp_path):
     model, folder = exported
-    image = random_picture(33, 20)
+    image = random_pictures(33, 20)
     np.save(tmp_path / "image.npy", image)
     cli = Path(sys.executable).with_name("saved_model_cli")
     subprocess.run(
@@ -68,16 +64,16 @@ def test_saved_model_cli_runs_it(exported, tmp_path):
          "--inputs", f"image={tmp_path / 'image.npy'}", "--outdir", tmp_path],
         check=True, capture_output=True,
     )  # fmt: skip
-    np.testing.assert_allclose(np.load(tmp_path / "restored.npy"), clipped(model, image), atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "restored.npy"), clipped_output(model, image), atol=1e-5)
 
 
 def test_runs_through_the_session_of_saved_model_cli(exported, tmp_path):
     """What the tool does, without its start-up."""
     model, folder = exported
     for size in ((33, 20), (48, 64)):
-        image = random_picture(*size, batch=2)
+        image = random_pictures(*size, count=2)
         restored = in_session(folder, "serving_default", {"image": image}, tmp_path)
-        np.testing.assert_allclose(restored, clipped(model, image), atol=1e-5)
+        np.testing.assert_allclose(restored, clipped_output(model, image), atol=1e-5)
 
 
 def in_session(folder, signature, inputs, outdir):
@@ -86,12 +82,6 @@ def in_session(folder, signature, inputs, outdir):
     )
     (name,) = tf.saved_model.load(str(folder)).signatures[signature].structured_outputs
     return np.load(outdir / f"{name}.npy", allow_pickle=True)
-
-
-def encoded(picture, kind, **options):
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def test_bytes_of_mixed_sizes_and_formats_in_one_request(exported, tmp_path, picture):
@@ -113,7 +103,7 @@ def test_bytes_of_mixed_sizes_and_formats_in_one_request(exported, tmp_path, pic
         assert received.startswith(b"\x89PNG")
         answer = np.asarray(Image.open(io.BytesIO(received)))
         decoded = tf.io.decode_image(sent, channels=3, expand_animations=False)
-        expected = np.round(clipped(model, tf.cast(decoded, tf.float32)[tf.newaxis] / 255)[0] * 255)
+        expected = np.round(clipped_output(model, tf.cast(decoded, tf.float32)[tf.newaxis] / 255)[0] * 255)
         # The network in a session and in Python differ by some 1e-6: at a half, that is one level.
         assert np.abs(answer - expected).max() <= 1
         assert (answer != expected).mean() < 1e-3
@@ -123,7 +113,7 @@ def test_bytes_of_mixed_sizes_and_formats_in_one_request(exported, tmp_path, pic
 def tiny(tmp_path_factory):
     """A SavedModel folder."""
     folder = tmp_path_factory.mktemp("tiny") / "1"
-    export(inverting(), folder)
+    export(inverting_network(), folder)
     return folder
 
 
@@ -145,21 +135,21 @@ def test_a_broken_picture_gets_an_error_that_says_so(tiny, tmp_path, picture, br
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_mixed_precision_exports_float32(precision, tmp_path):
     keras.config.set_dtype_policy(precision)
-    model = randomise(unet(skips="all", attention=True, widths=SMALL))
+    model = randomise(unet(skips="all", attention=True, widths=SMALL_WIDTHS))
     export(model, tmp_path / "1")
     signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
     assert signature.structured_outputs["restored"].dtype == tf.float32
-    image = random_picture(24, 24)
+    image = random_pictures(24, 24)
     restored = in_session(tmp_path / "1", "serving_default", {"image": image}, tmp_path)
     assert restored.dtype == np.float32
-    np.testing.assert_allclose(restored, clipped(model, image), atol=2e-2)
+    np.testing.assert_allclose(restored, clipped_output(model, image), atol=2e-2)
 
 
 def test_versions_are_numbered_and_complete(tmp_path):
     base = tmp_path / "net"
     extra = tmp_path / "run.json"
     extra.write_text("{}")
-    model = inverting()
+    model = inverting_network()
     assert publish(model, base, {"run.json": extra}) == base / "1"
     (base / "7").mkdir()  # taken, though it holds no model
     assert publish(model, base) == base / "8"
@@ -171,5 +161,5 @@ def test_versions_are_numbered_and_complete(tmp_path):
 
 def test_a_failed_export_leaves_nothing(tmp_path):
     with pytest.raises(FileNotFoundError):
-        publish(inverting(), tmp_path, {"run.json": tmp_path / "missing.json"})
+        publish(inverting_network(), tmp_path, {"run.json": tmp_path / "missing.json"})
     assert list(tmp_path.iterdir()) == []

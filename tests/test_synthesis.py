@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers import psnr
 
 from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data import generated
@@ -18,10 +19,6 @@ PLAIN = dataclasses.replace(QUICK, width=48, height=40, rotation=0, objects=0, g
 
 def rng(*seed):
     return np.random.default_rng(seed)
-
-
-def psnr(first, second):
-    return -10 * np.log10(np.mean((first / 255.0 - second / 255.0) ** 2))
 
 
 def test_scenes_are_deterministic_and_differ():

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_models import SMALL, random_picture
+from helpers import SMALL_WIDTHS, random_pictures
 
 from unet_deblur_tf.configs import RECIPES
-from unet_deblur_tf.data.pairs import find_pairs, measure_pairs
+from unet_deblur_tf.data.pairs import measure_pairs
+from unet_deblur_tf.data.trees import find_pairs
 from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.training import compiling, train
 
@@ -27,10 +28,10 @@ def test_the_step_is_traced_once(recipe, precision, monkeypatch):
 
     monkeypatch.setattr(compiling, "weighted_loss", lambda parts: loss)
     keras.config.set_dtype_policy(precision)
-    model = unet(widths=SMALL)
+    model = unet(widths=SMALL_WIDTHS)
     settings = argparse.Namespace(epochs=2, steps_per_epoch=2, **RECIPES[recipe])
     compiling.compile_model(model, settings)
-    image = random_picture(32, 32, batch=2)
+    image = random_pictures(32, 32, count=2)
     batches = tf.data.Dataset.from_tensors((image, 1 - image)).repeat()
     found = model.fit(batches, epochs=2, steps_per_epoch=2, shuffle=False, verbose=0).history
     assert traces == [True]

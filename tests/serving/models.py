@@ -14,7 +14,7 @@ WARMUP = [(48, 64)]
 
 def write(folder):
     """`small`, versions 1 and 2, of different weights, with squeeze-and-excitation; `plain`, version 1."""
-    from test_models import SMALL, randomise
+    from helpers import SMALL_WIDTHS, randomise
 
     from unet_deblur_tf.exporting.saved_model import publish
     from unet_deblur_tf.exporting.server_files import write_configs
@@ -23,9 +23,9 @@ def write(folder):
     folder = pathlib.Path(folder)
     folder.mkdir(exist_ok=True)
     for name, variant, widths in (
-        ("small", "concat_se", SMALL),
+        ("small", "concat_se", SMALL_WIDTHS),
         ("small", "concat_se", (8, 8, 8, 8, 8)),
-        ("plain", "unet", SMALL),
+        ("plain", "unet", SMALL_WIDTHS),
     ):
         network = randomise(build(variant, widths=widths, name=variant))
         network.save(folder / "model.keras")

@@ -11,16 +11,16 @@ import keras
 import models
 import numpy as np
 import pytest
-import scripts
+from helpers import ROOT, clipped_output, encoded, run_script, run_script_here
 from PIL import Image
 
 from unet_deblur_tf.models import layers  # noqa: F401 - registers them for loading
 
-CLIENT = scripts.ROOT / "examples/serving_client.py"
+CLIENT = ROOT / "examples/serving_client.py"
 PROTOCOLS = ("rest", "grpc")
 
 
-def client(server, *arguments, protocol="rest", model="small", cwd, run=scripts.run_here):
+def client(server, *arguments, protocol="rest", model="small", cwd, run=run_script_here):
     flags = ["--protocol", protocol, "--model", model, "--server", getattr(server, protocol)]
     return run(CLIENT, *arguments, *flags, cwd=cwd)
 
@@ -28,7 +28,7 @@ def client(server, *arguments, protocol="rest", model="small", cwd, run=scripts.
 def restored(server, picture, model="small", version=2):
     """What the network itself makes of it, in Keras."""
     network = keras.saving.load_model(server.models / model / str(version) / "assets.extra/model.keras", compile=False)
-    return np.clip(network(picture[np.newaxis].astype(np.float32) / 255), 0, 1)[0]
+    return clipped_output(network, picture[np.newaxis].astype(np.float32) / 255)[0]
 
 
 def assert_same_levels(file, expected):
@@ -47,7 +47,7 @@ def assert_same_levels(file, expected):
 )
 def test_our_client(server, tmp_path, picture, protocol, model, name, version):
     Image.fromarray(picture).save(tmp_path / "blurred.png")
-    run = scripts.run if name == "plain" else scripts.run_here
+    run = run_script if name == "plain" else run_script_here
     done = client(server, "blurred.png", "out.png", protocol=protocol, model=model, cwd=tmp_path, run=run)
     assert done.returncode == 0, done.stderr
     assert_same_levels((tmp_path / "out.png").read_bytes(), restored(server, picture, name, version))
@@ -60,11 +60,7 @@ def test_several_pictures_of_different_sizes_in_one_request(server, picture, pro
     import serving_client
 
     pictures = [picture, picture[:33, :70], picture[:96, :1]]
-    files = []
-    for each in pictures:
-        buffer = io.BytesIO()
-        Image.fromarray(each).save(buffer, "PNG")
-        files.append(buffer.getvalue())
+    files = [encoded(each, "PNG") for each in pictures]
     restore = {"rest": serving_client.restore_by_rest, "grpc": serving_client.restore_by_grpc}[protocol]
     for each, answer in zip(pictures, restore(files, getattr(server, protocol), "small", 60), strict=True):
         assert_same_levels(answer, restored(server, each))
@@ -99,7 +95,7 @@ def test_what_the_client_says_when_it_cannot(server, tmp_path, picture, protocol
     assert (tmp_path / "taken.png").read_bytes() == b""
 
     flags = ["--protocol", protocol, "--server", "localhost:1"]
-    done = scripts.run_here(CLIENT, "good.png", "out.png", *flags, cwd=tmp_path)
+    done = run_script_here(CLIENT, "good.png", "out.png", *flags, cwd=tmp_path)
     assert done.returncode == 1
     assert {"rest": "No server answers at localhost:1", "grpc": "localhost:1 cannot be reached"}[
         protocol

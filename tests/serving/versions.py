@@ -15,6 +15,8 @@ import sys
 import tempfile
 import venv
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
 VERSIONS = ("2.16.2", "2.17.1", "2.19.1", "2.20.0")
 
 # Runs there, where nothing of this project is installed.
@@ -52,20 +54,16 @@ for folder in sys.argv[2:]:
 
 def reference(folders, path):
     """What this environment makes of a picture, as files and as a tensor, by every model."""
-    import io
-
     import numpy as np
     import tensorflow as tf
-    from PIL import Image
+    from helpers import encoded
 
     picture = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(3, 0).repeat(3, 1)[:, :45]
     given = {"image": picture[np.newaxis].astype(np.float32) / 255}
     files = []
     for kind in ("png", "jpeg"):
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, kind)
-        files.append(buffer.getvalue())
-        given[kind] = np.frombuffer(buffer.getvalue(), np.uint8)
+        files.append(encoded(picture, kind))
+        given[kind] = np.frombuffer(files[-1], np.uint8)
     for folder in folders:
         signatures = tf.saved_model.load(str(folder)).signatures
         given[f"expected {folder}"] = signatures["serving_default"](image=given["image"])["restored"].numpy()
@@ -90,19 +88,18 @@ def check(version, folders, given):
 
 def small_models(folder):
     """One small model of each variant, and one that was trained in bfloat16; returns their version folders."""
-    sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
     import keras
-    from test_models import SMALL, randomise
+    from helpers import SMALL_WIDTHS, randomise
 
     from unet_deblur_tf.configs import VARIANTS
     from unet_deblur_tf.exporting.saved_model import publish
     from unet_deblur_tf.models.transforms import with_local_pooling
     from unet_deblur_tf.models.unet import build, unet
 
-    networks = {name: randomise(build(name, widths=SMALL)) for name in VARIANTS}
+    networks = {name: randomise(build(name, widths=SMALL_WIDTHS)) for name in VARIANTS}
     networks["local"] = with_local_pooling(networks["concat_reduce_se"], 32)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    networks["bfloat16"] = randomise(unet(norm="layer", activation="leaky_relu", widths=SMALL))
+    networks["bfloat16"] = randomise(unet(norm="layer", activation="leaky_relu", widths=SMALL_WIDTHS))
     keras.config.set_dtype_policy("float32")
     return [publish(network, folder / name) for name, network in networks.items()]
 

@@ -1,1 +1,1 @@
-"""Where a network looks, and where its cost sits."""
+"""Explains networks: where they look in a picture, and what their layers cost."""

@@ -1,22 +1,24 @@
-"""What each layer of a network costs: parameters, multiply-accumulates, FLOPs, memory of its output.
+"""Counts what each layer of a network costs: parameters, multiply-accumulates, FLOPs and memory of its output.
 
-Counted from shapes by the formulas below, for one picture. H, W, C: height, width, channels of a
-layer's output; c: channels of its input; k: side of the kernel or pooling window.
+The counts follow from the shapes, for one picture. H, W, C: height, width and channels of a layer's output; c: channels
+of its input; k: side of the kernel or of the pooling window; h: hidden units.
 
-    convolution          MACs k k c C H W     FLOPs 2 MACs, and C H W for the bias
-    squeeze              FLOPs H W c (of its input)
-    excitation           MACs 2 c h (h hidden units)     FLOPs 2 MACs, 5 c for ReLU and sigmoid, and C H W to scale
+    convolution          MACs k k c C H W    FLOPs 2 MACs + C H W for the bias
+    squeeze              FLOPs H W c (H and W of its input)
+    excitation           MACs 2 c h          FLOPs 2 MACs + h for ReLU + 4 c for the sigmoid + C H W for scaling
     batch norm           FLOPs 2 C H W (at inference)
     layer norm           FLOPs 8 C H W
     ReLU, addition       FLOPs C H W
     sigmoid              FLOPs 4 C H W
     pooling              FLOPs k k C H W
-    bilinear upsampling  FLOPs 7 C H W (two interpolations along one axis, one along the other: 3 x 2, and rounding)
+    bilinear upsampling  FLOPs 7 C H W (three interpolations with 2 each: two along one axis, one along the other;
+                         and rounding)
     padding, cropping, concatenation: none
 """
 
 import csv
 import itertools
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -34,16 +36,16 @@ COLUMNS = ("parameters", "macs", "flops", "memory")
 
 
 class Cost(NamedTuple):
-    """What one layer costs for one picture.
+    """The cost of one layer for one picture.
 
     Attributes:
-        layer: str, its name.
-        kind: str, its class, or "" for a layer of the figure.
-        figure: str, which of the ten layers of the figure it belongs to.
-        shape: (height, width, channels) of its output.
-        parameters: int, trainable.
-        macs, flops: int, see this module's formulas.
-        memory: int, bytes of its output in float32.
+        layer: str, name of the layer.
+        kind: str, class of the Keras layer; "" for a layer of the figure.
+        figure: str, the layer of the figure (`configs.FIGURE_LAYERS`) that it belongs to.
+        shape: (height, width, channels) of the output.
+        parameters: int, number of trainable parameters.
+        macs, flops: int, see the formulas of this module.
+        memory: int, bytes of the output in float32.
     """
 
     layer: str
@@ -56,12 +58,12 @@ class Cost(NamedTuple):
     memory: int
 
 
-def layer_costs(network, height=224, width=224):
-    """The cost of every Keras layer, in the order of the graph.
+def layer_costs(network: keras.Model, height: int = 224, width: int = 224) -> list[Cost]:
+    """Computes the cost of every Keras layer, in the order of the graph.
 
     Args:
-        network: `keras.Model` as `models.unet` builds it.
-        height, width: int, of the picture.
+        network: `keras.Model` as `models.unet.build` returns it.
+        height, width: int, size of the picture in pixels.
 
     Returns:
         List of `Cost`.
@@ -73,7 +75,7 @@ def layer_costs(network, height=224, width=224):
 def _cost(layer):
     inputs = layer.input if isinstance(layer.input, list) else [layer.input]
     shape = tuple(layer.output.shape[1:])
-    size, seen = int(np.prod(shape)), int(np.prod(inputs[0].shape[1:]))
+    size, input_size = int(np.prod(shape)), int(np.prod(inputs[0].shape[1:]))
     macs = other = 0
     match layer:
         case keras.layers.Conv2D():
@@ -84,7 +86,7 @@ def _cost(layer):
             macs = 2 * channels * hidden
             other = hidden + 4 * channels + size
         case Squeeze():
-            other = seen
+            other = input_size
         case keras.layers.BatchNormalization():
             other = 2 * size
         case keras.layers.LayerNormalization():
@@ -103,11 +105,11 @@ def _cost(layer):
     )
 
 
-def figure_layer(name):
-    """Which of the figure's ten layers a Keras layer belongs to, by its name.
+def figure_layer(name: str) -> str:
+    """Finds the layer of the figure that a Keras layer belongs to, by its name.
 
-    The levels resized for the decoder (`level1_at3`) count for the stage that uses them,
-    the means of a level (`level1_squeeze`) for the layer that makes the level, padding for the first.
+    A level resized for the decoder (`level1_at3`) belongs to the stage that uses it, the means of a level
+    (`level1_squeeze`) to the layer that computes the level, and padding to the first layer.
     """
     if name == "pad":
         return "inc"
@@ -119,35 +121,35 @@ def figure_layer(name):
     return name.partition("_")[0]
 
 
-def figure_costs(costs):
-    """The ten layers of the figure, each the sum of its Keras layers; the shape is that of the last.
+def figure_costs(costs: list[Cost]) -> list[Cost]:
+    """Sums the costs for each of the ten layers of the figure. The shape is that of its last Keras layer.
 
     Args:
-        costs: what `layer_costs` gives.
+        costs: list of `Cost`, as `layer_costs` returns it.
     """
     rows = []
     for name in FIGURE_LAYERS:
-        own = [cost for cost in costs if cost.figure == name]
-        last = [cost for cost in own if not cost.layer.startswith("level")][-1]
-        rows.append(Cost(name, "", name, last.shape, *(sum(getattr(cost, key) for cost in own) for key in COLUMNS)))
+        parts = [cost for cost in costs if cost.figure == name]
+        last = [cost for cost in parts if not cost.layer.startswith("level")][-1]
+        rows.append(Cost(name, "", name, last.shape, *(sum(getattr(cost, key) for cost in parts) for key in COLUMNS)))
     return rows
 
 
-def total(costs):
-    """The sum over all layers, as a `Cost` called "total"."""
+def total(costs: list[Cost]) -> Cost:
+    """Sums the costs of all layers, into a `Cost` named "total"."""
     return Cost("total", "", "", (), *(sum(getattr(cost, key) for cost in costs) for key in COLUMNS))
 
 
-def table(costs):
-    """Rows of text: the layers given, their shares and the total."""
-    every = total(costs)
-    width = max(len(cost.layer) for cost in [*costs, every])
+def table(costs: list[Cost]) -> str:
+    """Formats costs as a table: a row per layer, with its share of the total, and a row for the total."""
+    whole = total(costs)
+    width = max(len(cost.layer) for cost in [*costs, whole])
     lines = [f"{'':{width}}  {'output':>15}  {'parameters':>18}  {'GMACs':>15}  {'GFLOPs':>7}  {'memory':>8}"]
-    for cost in [*costs, every]:
+    for cost in [*costs, whole]:
         shape = "x".join(map(str, cost.shape))
         lines.append(
-            f"{cost.layer:{width}}  {shape:>15}  {cost.parameters:10,} {_share(cost.parameters, every.parameters)}  "
-            f"{cost.macs / 1e9:7.3f} {_share(cost.macs, every.macs)}  {cost.flops / 1e9:7.3f}  "
+            f"{cost.layer:{width}}  {shape:>15}  {cost.parameters:10,} {_share(cost.parameters, whole.parameters)}  "
+            f"{cost.macs / 1e9:7.3f} {_share(cost.macs, whole.macs)}  {cost.flops / 1e9:7.3f}  "
             f"{cost.memory / 1e6:5.1f} MB"
         )
     return "\n".join(lines)
@@ -157,11 +159,11 @@ def _share(part, whole):
     return f"{part / whole:6.1%}" if whole else ""
 
 
-def comparison(height=224, width=224):
-    """Every variant's totals.
+def comparison(height: int = 224, width: int = 224) -> dict[str, tuple[Cost, int]]:
+    """Computes the total cost of every variant.
 
     Returns:
-        dict from variant to (`Cost` of all layers, FLOPs as keras-flops counts them).
+        dict from the variant to (`Cost` of all layers, FLOPs that keras-flops counts).
     """
     return {
         variant: (total(layer_costs(network, height, width)), keras_flops.count(network, height, width))
@@ -169,11 +171,11 @@ def comparison(height=224, width=224):
     }
 
 
-def comparison_table(rows):
-    """What `comparison` gives as rows of text."""
-    width = max(map(len, rows))
+def comparison_table(totals: dict[str, tuple[Cost, int]]) -> str:
+    """Formats the result of `comparison` as a table."""
+    width = max(map(len, totals))
     lines = [f"{'':{width}}  {'parameters':>10}  {'GMACs':>7}  {'GFLOPs':>7}  {'keras-flops':>11}"]
-    for variant, (cost, counted) in rows.items():
+    for variant, (cost, counted) in totals.items():
         lines.append(
             f"{variant:{width}}  {cost.parameters:10,}  {cost.macs / 1e9:7.3f}  {cost.flops / 1e9:7.3f}  "
             f"{counted / 1e9:11.3f}"
@@ -181,16 +183,16 @@ def comparison_table(rows):
     return "\n".join(lines)
 
 
-def write_csv(costs, path):
-    """Writes rows of `Cost` with a head."""
+def write_csv(costs: list[Cost], path: Path) -> None:
+    """Writes costs as a CSV file with a header."""
     with write_by_rename(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(Cost._fields)
-        writer.writerows(cost._replace(shape="x".join(map(str, cost.shape))) for cost in costs)
+        writer.writerows({**cost._asdict(), "shape": "x".join(map(str, cost.shape))}.values() for cost in costs)
 
 
-def layer_chart(costs, title):
-    """Bars of parameters and GMACs of each layer, as figure 11 of the original project."""
+def layer_chart(costs: list[Cost], title: str) -> matplotlib.figure.Figure:
+    """Draws bars of the parameters and GMACs of each layer, like figure 11 of the original student project."""
     figure = matplotlib.figure.Figure(figsize=(9, 6), layout="constrained")
     figure.suptitle(title)
     for axes, key, scale, label in zip(
@@ -205,16 +207,16 @@ def layer_chart(costs, title):
     return figure
 
 
-def comparison_chart(rows, title):
-    """Parameters against GMACs of every variant."""
+def comparison_chart(totals: dict[str, tuple[Cost, int]], title: str) -> matplotlib.figure.Figure:
+    """Plots the parameters of every variant against its GMACs, from the result of `comparison`."""
     figure = matplotlib.figure.Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
-    # Variants with and without squeeze-and-excitation nearly coincide: open markers, each of another size.
-    for size, (variant, (cost, _)) in zip(itertools.cycle((40, 160)), rows.items()):
+    # Variants with and without squeeze-and-excitation nearly coincide, so markers are open and alternate in size.
+    for size, (variant, (cost, _)) in zip(itertools.cycle((40, 160)), totals.items()):
         axes.scatter(cost.macs / 1e9, cost.parameters / 1e6, s=size, facecolors="none", linewidths=2, label=variant,
                      edgecolors=f"C{len(axes.collections)}")  # fmt: skip
     axes.legend(loc="upper left")
     axes.set(xlabel="GMACs", ylabel="parameters (millions)", title=title)
-    axes.set_xlim(0, 1.15 * max(cost.macs for cost, _ in rows.values()) / 1e9)
-    axes.set_ylim(0, 1.15 * max(cost.parameters for cost, _ in rows.values()) / 1e6)
+    axes.set_xlim(0, 1.15 * max(cost.macs for cost, _ in totals.values()) / 1e9)
+    axes.set_ylim(0, 1.15 * max(cost.parameters for cost, _ in totals.values()) / 1e6)
     return figure

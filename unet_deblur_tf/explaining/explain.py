@@ -1,5 +1,6 @@
-"""What `explain.py` does: from a picture or a variant to charts and tables on disk."""
+"""What the command `explain` does: writes charts and tables that explain a network on a picture, or a variant."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +9,45 @@ from PIL import Image
 from unet_deblur_tf.data.photos import read_photo, to_8_bit
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.explaining import cost, keras_flops
-from unet_deblur_tf.explaining.gradcam import SCORES, check_box, gate_chart, gates, heatmaps, sheet
+from unet_deblur_tf.explaining.gradcam import SCORES, Box, check_box, gate_chart, gates, heatmaps, sheet
 from unet_deblur_tf.models.loading import find_newest, keras_file, load_network
 from unet_deblur_tf.models.transforms import receptive_radius, scale_of, squeeze_layers
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.utils.files import make_folder, write_by_rename
 
 
-def explain_picture(image, model, sharp, score, box, largest, output, raw, overwrite):
-    """Writes the sheet of heat maps, the chart of gates where there are any, and the maps as arrays on request.
+def explain_picture(
+    image: Path,
+    model: str | Path | None,
+    sharp: Path | None,
+    score: str | None,
+    box: Box | None,
+    largest: int,
+    output: Path,
+    raw: Path | None,
+    overwrite: bool,
+) -> Iterator[str]:
+    """Explains a network on one picture.
 
-    The arguments are the flags of `explain.py heatmaps`.
+    Writes a sheet of heat maps (Grad-CAM), a chart of the gates if the network has squeeze-and-excitation, and on
+    request the heat maps as arrays.
+
+    Args:
+        image: `Path` of a blurred picture.
+        model: the network, see `loading.find_newest`.
+        sharp: `Path` of the sharp picture, or None.
+        score: key of `gradcam.SCORES`; None for "error" with a sharp picture, else "correction".
+        box: (x, y, width, height) in pixels, the part of the picture where the score is taken; None for all of it.
+        largest: int, pixels; a picture whose longer side is above it is reduced.
+        output: `Path` of the sheet, PNG by default. The chart goes to `<output>_gates.png`.
+        raw: `Path` of the arrays, ending in .npz, or None.
+        overwrite: bool, whether to replace existing files.
 
     Yields:
-        str, lines about what was written.
+        str, lines that say what was written.
 
     Raises:
-        InputError: if a file cannot be used.
+        InputError: if a file cannot be read or written, or exists already, or the options do not fit the picture.
     """
     output = output if output.suffix else output.with_suffix(".png")
     chart = output.with_name(f"{output.stem}_gates.png")
@@ -34,72 +57,99 @@ def explain_picture(image, model, sharp, score, box, largest, output, raw, overw
     _refuse_to_replace(targets, overwrite)
     for target in targets:
         make_folder(target.parent)
+
     blurred, size = _picture(image, largest)
     truth = _picture(sharp, largest)[0] if sharp else None
     if truth is not None and truth.shape != blurred.shape:
         raise InputError(f"{image} and {sharp} differ in size")
     score = score or ("error" if sharp else "correction")
-    reduced = box and _reduced_box(box, size, blurred.shape[:2])
-    try:
-        found = heatmaps(network, blurred, score, truth, reduced)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    where = "whole picture" if box is None else f"box {box[2]}x{box[3]} at {box[0]},{box[1]}"
-    title = f"{network.name}: Grad-CAM of {SCORES[score]} ({where}), here {found.score:.4f}"
-    _save(sheet(blurred, found, title), output)
+    cams = _heatmaps(network, blurred, score, truth, box, size)
+    _save(sheet(blurred, cams, _title(network, cams, score, box)), output)
     yield f"Heat maps  {output}"
     if size != blurred.shape[:2]:
         yield f"           of the picture reduced to {blurred.shape[1]}x{blurred.shape[0]} (--largest)"
-    levels = gates(network, blurred)
-    if levels:
-        _save(gate_chart(levels, f"{network.name}: squeeze-and-excitation on {image.name}"), chart)
+
+    gates_by_layer = gates(network, blurred)
+    if gates_by_layer:
+        _save(gate_chart(gates_by_layer, f"{network.name}: squeeze-and-excitation on {image.name}"), chart)
         yield f"Gates      {chart}"
     if raw:
         with write_by_rename(raw) as partial:
-            np.savez_compressed(partial, **found.maps, restored=found.restored)
+            np.savez_compressed(partial, **cams.maps, restored=cams.restored)
         yield f"Arrays     {raw}"
 
 
-def explain_cost(variant, size, layers, output, overwrite):
-    """Tables of cost, and a chart and a CSV of them on request.
+def _heatmaps(network, blurred, score, truth, box, size):
+    """`gradcam.heatmaps`, for a box in pixels of the picture before it was reduced."""
+    reduced_box = box and _reduced_box(box, size, blurred.shape[:2])
+    try:
+        return heatmaps(network, blurred, score, truth, reduced_box)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
-    The arguments are the flags of `explain.py cost`.
+
+def _title(network, cams, score, box):
+    where = "whole picture" if box is None else f"box {box[2]}x{box[3]} at {box[0]},{box[1]}"
+    return f"{network.name}: Grad-CAM of {SCORES[score]} ({where}), here {cams.score:.4f}"
+
+
+def explain_cost(
+    variant: str, size: tuple[int, int], layers: bool, output: Path | None, overwrite: bool
+) -> Iterator[str]:
+    """Prints what the layers of a variant cost, or compares all variants, and on request writes a chart and a CSV file.
+
+    Args:
+        variant: key of `configs.VARIANTS`, or "all" for a comparison.
+        size: (height, width) of the picture.
+        layers: bool, whether to list every Keras layer, not only the ten layers of the figure.
+        output: `Path` of the folder for the chart and the CSV file, or None.
+        overwrite: bool, whether to replace existing files.
 
     Yields:
-        str, lines of tables.
+        str, the lines of the tables.
 
     Raises:
-        InputError: if a file cannot be written.
+        InputError: if a file exists already or cannot be written.
     """
-    shown = f"{size[1]}x{size[0]}"
-    name = f"cost_{variant}_{shown}"
+    shown_size = f"{size[1]}x{size[0]}"
+    name = f"cost_{variant}_{shown_size}"
     files = [output / f"{name}{suffix}" for suffix in (".png", ".csv")] if output else []
     _refuse_to_replace(files, overwrite)
     if variant == "all":
-        rows = cost.comparison(*size)
-        yield cost.comparison_table(rows)
-        costs = [each._replace(layer=name) for name, (each, _) in rows.items()]
-        figure = cost.comparison_chart(rows, f"The variants, {shown}")
+        totals = cost.comparison(*size)
+        yield cost.comparison_table(totals)
+        rows = [total._replace(layer=variant_name) for variant_name, (total, _) in totals.items()]
+        chart = cost.comparison_chart(totals, f"The variants, {shown_size}")
     else:
         network = build(variant)
         costs = cost.layer_costs(network, *size)
         rows = costs if layers else cost.figure_costs(costs)
-        counted, ours = keras_flops.count(network, *size), cost.total(costs).flops
         yield cost.table(rows)
-        yield f"\nkeras-flops counts {counted / 1e9:.3f} GFLOPs, {ours / counted - 1:+.2%} here: with resizing."
-        radius = receptive_radius(scale_of(network))
-        beyond = ", and through squeeze-and-excitation on means over the picture" if squeeze_layers(network) else ""
-        yield f"An output pixel depends on at most {radius} pixels around it{beyond}."
-        costs, figure = rows, cost.layer_chart(rows, f"{variant}, {shown}")
+        yield from _notes(network, size, cost.total(costs).flops)
+        chart = cost.layer_chart(rows, f"{variant}, {shown_size}")
     if output:
         make_folder(output)
-        cost.write_csv(costs, files[1])
-        _save(figure, files[0])
+        cost.write_csv(rows, files[1])
+        _save(chart, files[0])
         yield f"\nChart {files[0]}, table {files[1]}"
 
 
+def _notes(network, size, flops):
+    """Lines about the count of keras-flops and the receptive field."""
+    counted = keras_flops.count(network, *size)
+    difference = f"{flops / counted - 1:+.2%}"
+    yield f"\nkeras-flops counts {counted / 1e9:.3f} GFLOPs, without resizing: the total here differs by {difference}."
+    radius = receptive_radius(scale_of(network))
+    beyond = ", and through squeeze-and-excitation on means over the picture" if squeeze_layers(network) else ""
+    yield f"An output pixel depends on at most {radius} pixels around it{beyond}."
+
+
 def _picture(path, largest):
-    """A picture as float32 in 0..1, reduced where its longer side is above `largest`, and its size before."""
+    """Reads a picture, and reduces it if its longer side is above `largest` pixels.
+
+    Returns:
+        (float32 `(height, width, 3)` in 0..1, (height, width) before the reduction).
+    """
     pixels = to_8_bit(read_photo(path).pixels)
     height, width = pixels.shape[:2]
     factor = min(1.0, largest / max(height, width))
@@ -110,7 +160,12 @@ def _picture(path, largest):
 
 
 def _reduced_box(box, size, reduced_size):
-    """Where a box of a picture is in the reduced picture; at least a pixel of it."""
+    """Converts a box to pixels of the reduced picture; at least one pixel remains.
+
+    Args:
+        box: (x, y, width, height) in pixels of the full picture.
+        size, reduced_size: (height, width).
+    """
     check_box(box, size)
 
     def reduce(start, extent, full, reduced):

@@ -1,9 +1,10 @@
-"""FLOPs of a network as the package keras-flops counts them, which needs a cure to run at all.
+"""Counts the FLOPs of a network with the package keras-flops, and works around its incompatibilities.
 
-keras-flops 0.1.2 was written for TensorFlow 2.3 and Keras 2. Importing it registers a count for
-`AddV2` and `Max`, which TensorFlow has had of its own since 2.15, and fails; and it adds a list
-to `input.shape`, which in Keras 3 is a tuple. So registrations that are there already are
-let pass while it is imported, and it is handed a model whose inputs have a TensorShape.
+keras-flops 0.1.2 was written for TensorFlow 2.3 and Keras 2. It fails in two places:
+
+- Its import registers counts for `AddV2` and `Max`. TensorFlow has its own counts since 2.15, and a second registration
+  is an error. `_tolerant_registry` ignores such registrations during the import.
+- It adds a list to `input.shape`, which is a tuple in Keras 3. `count` passes it a model whose input has a TensorShape.
 """
 
 import contextlib
@@ -14,15 +15,15 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 
 
-def count(network, height, width):
-    """FLOPs of one picture through the network.
+def count(network: keras.Model, height: int, width: int) -> int:
+    """Counts the FLOPs of restoring one picture.
 
-    A multiply-accumulate of a convolution counts as two. Batch norm, activations, additions,
-    pooling and matrix products are counted; bilinear resizing and reflection are not.
+    A multiply-accumulate of a convolution counts as two FLOPs. Batch norm, activations, additions, pooling and matrix
+    products are counted. Bilinear resizing and reflection are not.
 
     Args:
         network: `keras.Model` with one input `(batch, height, width, channels)`.
-        height, width: int, of the picture.
+        height, width: int, size of the picture in pixels.
 
     Returns:
         int.
@@ -31,7 +32,7 @@ def count(network, height, width):
         from keras_flops import get_flops
 
     class Sized(keras.Model):
-        """The network with inputs of a known size."""
+        """The network with an input of known size."""
 
         inputs = [tf.TensorSpec((None, height, width, network.inputs[0].shape[-1]), tf.float32)]
 
@@ -44,7 +45,7 @@ def count(network, height, width):
 
 @contextlib.contextmanager
 def _tolerant_registry():
-    """While it lasts, a second registration under the same name changes nothing instead of failing."""
+    """Within the block, a second registration under the same name is ignored instead of failing."""
     original = ops.RegisterStatistics
 
     class Tolerant(original):
@@ -62,12 +63,12 @@ def _tolerant_registry():
 
 @contextlib.contextmanager
 def _no_output():
-    """Silences file descriptor 1: TensorFlow's profiler prints every operation, from C++."""
-    kept = os.dup(1)
+    """Silences file descriptor 1, to which TensorFlow's profiler prints every operation, from C++."""
+    stdout = os.dup(1)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         try:
             yield
         finally:
-            os.dup2(kept, 1)
-            os.close(kept)
+            os.dup2(stdout, 1)
+            os.close(stdout)

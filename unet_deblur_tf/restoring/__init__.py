@@ -1,1 +1,1 @@
-"""From a blurred picture, photo file or video to a restored one."""
+"""Restores blurred pictures, photo files and videos."""

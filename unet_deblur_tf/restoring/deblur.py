@@ -1,12 +1,13 @@
-"""Restoring people's own photos and videos: files in, files out.
+"""Restores photo and video files.
 
 from unet_deblur_tf import deblur
 
-deblur("photo.jpg")                        # restored/photo.jpg
+deblur("photo.jpg")                        # writes restored/photo.jpg
 """
 
 import glob
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,64 +23,64 @@ from unet_deblur_tf.utils.files import make_folder, write_by_rename
 from unet_deblur_tf.utils.progress import ticking
 from unet_deblur_tf.utils.sheets import comparison_sheet
 
-DETAIL = 320  # pixels across, of the detail on a comparison
+DETAIL = 320  # pixels, side of the detail in a comparison
 
 
 class Outcome(NamedTuple):
-    """What became of each file.
+    """What `deblur` did with each file.
 
     Attributes:
-        written: dict from input to output `Path`.
-        kept: dict from input to the output `Path` that was there already.
-        failed: dict from input to a sentence.
+        written: dict from input `Path` to output `Path`.
+        kept: dict from input `Path` to the output `Path` that existed already.
+        failed: dict from input `Path` to the reason, a sentence.
     """
 
-    written: dict
-    kept: dict
-    failed: dict
+    written: dict[Path, Path]
+    kept: dict[Path, Path]
+    failed: dict[Path, str]
 
 
 def deblur(
-    inputs,
-    model=None,
-    output="restored",
-    recursive=False,
-    overwrite=False,
-    compare=False,
-    quality=95,
-    allow_large=False,
-    progress=True,
+    inputs: str | Path | Iterable[str | Path],
+    model: str | Path | None = None,
+    output: str | Path = "restored",
+    recursive: bool = False,
+    overwrite: bool = False,
+    compare: bool = False,
+    quality: int = 95,
+    allow_large: bool = False,
+    progress: bool = True,
     **restoring,
-):
-    """Restores photos and videos; a bad file does not stop the others.
+) -> Outcome:
+    """Restores photos and videos. If one file fails, the others are still restored.
 
     Args:
-        inputs: a path, or a list of them: files, folders, or patterns with * and **.
-        model: see `loading.find_model`; None for the default network of the package.
-        output: folder for the results, which are called as the inputs are.
-        recursive: bool, folders with all that is below them.
-        overwrite: bool, replace results that are there; inputs are never replaced.
-        compare: bool, also write NAME_compare.png for each photo, blurred and restored side by side.
-        quality: 1 to 100, of JPEG, WebP and HEIC.
-        allow_large: bool, take pictures of more pixels than Pillow thinks safe.
-        progress: bool, show bars and notes.
+        inputs: a path or an iterable of paths: files, folders, or patterns with * and **.
+        model: the network, see `loading.find_model`; None for the default network of the package.
+        output: folder for the results, which keep the names of the inputs.
+        recursive: bool, whether to include the subfolders of folders.
+        overwrite: bool, whether to replace existing results. Inputs are never replaced.
+        compare: bool, whether to write also NAME_compare.png for each photo, with the blurred and the restored picture
+            side by side.
+        quality: int from 1 to 100, quality of JPEG, WebP and HEIC files.
+        allow_large: bool, whether to accept pictures with more pixels than Pillow considers safe.
+        progress: bool, whether to show a bar and print notes.
         **restoring: the fields of `RestoringOptions`.
 
     Returns:
         An `Outcome`.
 
     Raises:
-        InputError: if the model or the output folder cannot be used, or there is no input at all.
+        InputError: if there are no inputs, or the model or the output folder cannot be used.
     """
     jobs, failed = _plan([inputs] if isinstance(inputs, str | Path) else inputs, Path(output), recursive, compare)
     if not jobs and not failed:
         raise InputError(f"No pictures in {inputs}: known are {', '.join(sorted(photos.SUFFIXES | video.SUFFIXES))}")
     make_folder(output)
-    outcome = Outcome({}, {}, failed)
-    if not overwrite:
-        outcome.kept.update({source: target for source, target in jobs.items() if target.exists()})
-    waiting = {source: target for source, target in jobs.items() if source not in outcome.kept}
-    if not waiting:
+    kept = {} if overwrite else {source: target for source, target in jobs.items() if target.exists()}
+    outcome = Outcome({}, kept, failed)
+    jobs = {source: target for source, target in jobs.items() if source not in kept}
+    if not jobs:
         return outcome
     model = find_model(model)
     restore = Restorer(model, **restoring)
@@ -88,22 +89,18 @@ def deblur(
         print(f"{model}, pooling {restore.pooling}{cost}")
         if restore.advice:
             print(restore.advice)
-    with tqdm(waiting.items(), "Restoring", unit="picture", disable=not progress) as bar, ticking(bar):
+    with tqdm(jobs.items(), "Restoring", unit="picture", disable=not progress) as bar, ticking(bar):
         for source, target in bar:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if source.suffix.lower() in video.SUFFIXES:
                     notes = video.restore_video(restore, source, target, progress)
                 else:
-                    photo = photos.read_photo(source, allow_large)
-                    restored = restore(photo.pixels, progress)
-                    notes = photo.notes + photos.write_photo(target, photo._replace(pixels=restored), quality)
-                    if compare and (overwrite or not comparison_name(target).exists()):
-                        with write_by_rename(comparison_name(target)) as path:
-                            _comparison(photo.pixels, restored).save(path)
+                    sheet = comparison_name(target) if compare else None
+                    notes = _restore_photo(restore, source, target, sheet, overwrite, quality, allow_large, progress)
             except InputError as error:
                 outcome.failed[source] = str(error)
-            except Exception as error:  # whatever it is, the others are still to be restored
+            except Exception as error:  # whatever it is, the other files are still to be restored
                 outcome.failed[source] = f"{type(error).__name__}: {first_line(error)}"
             else:
                 outcome.written[source] = target
@@ -112,75 +109,104 @@ def deblur(
     return outcome
 
 
-def comparison_name(target):
-    """Where `compare` writes for a result."""
+def _restore_photo(restore, source, target, sheet, overwrite, quality, allow_large, progress):
+    """Restores one photo; with `sheet`, a `Path`, also writes a comparison. Returns notes for the user."""
+    photo = photos.read_photo(source, allow_large)
+    restored = restore(photo.pixels, progress)
+    notes = photo.notes + photos.write_photo(target, photo._replace(pixels=restored), quality)
+    if sheet and (overwrite or not sheet.exists()):
+        with write_by_rename(sheet) as path:
+            _comparison(photo.pixels, restored).save(path)
+    return notes
+
+
+def comparison_name(target: Path) -> Path:
+    """The file of the comparison that belongs to a result."""
     return target.with_name(f"{target.name}_compare.png")
 
 
 def _plan(inputs, output, recursive, compare):
-    """Which file goes where: ({input: output}, {input that cannot go: why})."""
+    """Decides where the result of each input goes, and refuses results that would replace an original or each other.
+
+    Returns:
+        (dict from input `Path` to output `Path`, dict from `Path` of a refused input to the reason).
+    """
     jobs, failed = {}, {}
-    for given in inputs:
+    for argument in inputs:
         try:
-            found = _find(given, output, recursive)
+            files = _find(argument, output, recursive)
         except OSError as error:
-            failed[Path(given)] = f"cannot be looked at: {error.strerror}"
+            failed[Path(argument)] = f"cannot be looked at: {error.strerror}"
             continue
-        if found is None:
-            failed[Path(given)] = "there is no such file"
+        if files is None:
+            failed[Path(argument)] = "there is no such file"
             continue
         known = {source.resolve() for source in jobs}
-        jobs.update({path: output / photos.output_name(name) for path, name in found if path.resolve() not in known})
+        jobs.update({path: output / photos.output_name(name) for path, name in files if path.resolve() not in known})
     taken = {source.resolve(): "an original" for source in jobs}
     for source, target in list(jobs.items()):
-        wanted = [target, comparison_name(target)] if compare else [target]
-        clash = next((path for path in wanted if path.resolve() in taken), None)
+        to_write = [target, comparison_name(target)] if compare else [target]
+        clash = next((path for path in to_write if path.resolve() in taken), None)
         if clash:
             owner = taken[clash.resolve()]
             failed[source] = f"its result {clash} would replace {owner}: restore it with another --output"
             del jobs[source]
         else:
-            taken.update({path.resolve(): f"the result of {source}" for path in wanted})
+            taken.update({path.resolve(): f"the result of {source}" for path in to_write})
     return jobs, failed
 
 
-def _find(given, output, recursive):
-    """The files that an argument stands for, each with its name below the output folder; None if there is none."""
-    path = Path(given)
-    if str(given) and path.is_dir():
-        below = path.rglob("*") if recursive else path.glob("*")
-        return [(file, file.relative_to(path)) for file in _without_results(filter(_is_known, below), path, output)]
-    if str(given) and path.exists():
+def _find(argument, output, recursive):
+    """Finds the files that an argument (a file, a folder or a pattern) stands for.
+
+    Returns:
+        List of (`Path` of a file, its name below the output folder), or None if there is no such file.
+    """
+    path = Path(argument)
+    if str(argument) and path.is_dir():
+        entries = path.rglob("*") if recursive else path.glob("*")
+        files = _without_results(filter(_is_known, entries), path, output)
+        return [(file, file.relative_to(path)) for file in files]
+    if str(argument) and path.exists():
         return [(path, Path(path.name))]
-    files = [Path(match) for match in glob.glob(str(given), recursive=True) if Path(match).is_file()]
+    matches = [Path(match) for match in glob.glob(str(argument), recursive=True) if Path(match).is_file()]
     root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
-    return [(file, Path(file.name)) for file in _without_results(files, root, output)] or None
+    return [(file, Path(file.name)) for file in _without_results(matches, root, output)] or None
 
 
 def _without_results(files, root, output):
-    """Sorted, and without what an earlier call left in an output folder below the root."""
+    """Sorts files, and drops the results of earlier calls if the output folder is inside `root`."""
     inside = root.resolve() in output.resolve().parents
     return sorted(file for file in files if not (inside and output.resolve() in file.resolve().parents))
 
 
 def _is_known(path):
+    """Whether a path is a picture or a video by its ending, and not hidden."""
     return path.is_file() and path.suffix.lower() in photos.SUFFIXES | video.SUFFIXES and not path.name.startswith(".")
 
 
 def _comparison(blurred, restored):
-    """Both pictures, and at full size the detail that changed most."""
+    """A sheet with both pictures and, if they are large, the detail that changed most at full size."""
     blurred, restored = photos.to_8_bit(blurred), photos.to_8_bit(restored)
     rows = [[(blurred, "blurred"), (restored, "restored")]]
     if max(blurred.shape) > 2 * DETAIL:
-        places = [
+        corners = [
             (top, left)
             for top in range(0, max(1, blurred.shape[0] - DETAIL + 1), DETAIL)
             for left in range(0, max(1, blurred.shape[1] - DETAIL + 1), DETAIL)
         ]
 
-        def detail(picture, place):
-            return picture[place[0] : place[0] + DETAIL, place[1] : place[1] + DETAIL]
+        def detail(picture, corner):
+            return picture[corner[0] : corner[0] + DETAIL, corner[1] : corner[1] + DETAIL]
 
-        most = max(places, key=lambda at: np.abs(detail(blurred, at).astype(int) - detail(restored, at)).mean())
-        rows.append([(detail(blurred, most), "where most changed, full size"), (detail(restored, most), "")])
+        def change(corner):
+            return np.abs(detail(blurred, corner).astype(int) - detail(restored, corner)).mean()
+
+        most_changed = max(corners, key=change)
+        rows.append(
+            [
+                (detail(blurred, most_changed), "where most changed, full size"),
+                (detail(restored, most_changed), ""),
+            ]
+        )
     return comparison_sheet(rows)

@@ -1,8 +1,15 @@
-"""How much memory a network needs per pixel of the picture."""
+"""How much memory restoring takes per pixel of the picture."""
 
-# Peak bytes per pixel of the picture while a network restores it on a CPU, in float32 and in a mixed precision,
-# beyond what the process has before: `python benchmarks/memory.py` measures them; a tenth is added here,
-# and `concat_reduce_se` has what `concat_reduce` has, since it was seen to take as much after several pictures.
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+    from unet_deblur_tf.models.loading import ForeignSavedModel
+
+# Peak bytes per pixel of the picture while a network restores it on a CPU, in float32 and in a mixed precision, beyond
+# what the process used before. These are the measurements of `python benchmarks/memory.py` plus a tenth. Only
+# `concat_reduce_se` has the figures of `concat_reduce`, since it took as much after several pictures.
 RESTORING_BYTES = {
     "unet": (890, 480),
     "concat": (930, 760),
@@ -15,17 +22,17 @@ RESTORING_BYTES = {
 }
 
 
-def restoring_bytes_per_pixel(network):
-    """What restoring takes per pixel of the picture, by the network's name, pooling and precision.
+def restoring_bytes_per_pixel(network: "keras.Model | ForeignSavedModel") -> int:
+    """Looks up the memory that restoring takes, by the network's name, pooling and precision.
 
     Args:
         network: `keras.Model`, or anything with a `name` and `layers`.
 
     Returns:
-        A number; the most known if the network is not.
+        Bytes per pixel of the picture. For an unknown network, the largest number of all.
     """
     local = any(getattr(layer, "window", None) for layer in network.layers)
-    known = RESTORING_BYTES.get(network.name + (", local" if local else ""))
-    if known is None:
+    measured = RESTORING_BYTES.get(network.name + (", local" if local else ""))
+    if measured is None:
         return max(max(row) for row in RESTORING_BYTES.values())
-    return known[any("16" in layer.compute_dtype for layer in network.layers)]
+    return measured[any("16" in layer.compute_dtype for layer in network.layers)]

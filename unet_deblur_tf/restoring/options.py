@@ -1,4 +1,4 @@
-"""How pictures are restored, besides by which network: one object that travels from the flags to the restorer."""
+"""The options of restoring, as one object that the commands pass on to `Restorer`."""
 
 import dataclasses
 
@@ -10,19 +10,21 @@ SMALLEST_TILE = 128  # pixels
 
 @dataclasses.dataclass(frozen=True)
 class RestoringOptions:
-    """The keyword arguments of `Restorer`, `deblur` and `evaluate` that say how to restore.
+    """How to restore: keyword arguments of `Restorer`, `deblur` and `evaluate`.
 
     Attributes:
-        pooling: of squeeze-and-excitation: "local" takes means over a window of 1.5 times the training crop (TLC),
-            "global" over the whole picture, "auto" as the network was saved, which measured better after training.
-        tile: side of the tiles in pixels; 0 for none; None for as large as `memory` allows.
-        memory: bytes that this process should stay within; None for what it has plus half of what is free.
-        ensemble: the mean over the eight flips and quarter turns, at eight times the cost.
+        pooling: where squeeze-and-excitation takes its means. "local": over a window of 1.5 times the training crop
+            (TLC, see `layers.Squeeze`). "global": over the whole picture. "auto": as the network was saved, which is
+            the better one of the two as measured after training.
+        tile: side of the tiles in pixels. 0 for no tiles; None for no tiles if `memory` is enough for the whole
+            picture, else tiles that are as large as `memory` allows.
+        memory: bytes that this process should not exceed; None for what it uses already plus half of what is free.
+        ensemble: whether to average over the eight flips and quarter turns of the picture, at eight times the cost.
         precision: one of `configs.PRECISIONS`; None for that of the network.
-        strength: above 0 and up to 1, the share of the correction that is made.
+        strength: above 0 and at most 1, the share of the correction that is applied.
 
     Raises:
-        InputError: if a value is none of these.
+        InputError: if a value is out of range.
     """
 
     pooling: str = "auto"

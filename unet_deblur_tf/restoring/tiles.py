@@ -1,4 +1,4 @@
-"""Tiles that cover a picture and leave no seams: where they lie, and how one fades into the next."""
+"""Divides a picture into overlapping tiles that leave no seams: their positions and their weights."""
 
 import itertools
 
@@ -10,18 +10,19 @@ from unet_deblur_tf.models.transforms import receptive_radius
 TAPER = 32  # pixels over which one tile fades into the next
 
 
-def spans(length, tile, scale=1):
-    """Where tiles begin and end along a side.
+def spans(length: int, tile: int, scale: int = 1) -> list[tuple[int, int]]:
+    """Computes where tiles begin and end along one side of a picture.
+
+    Tiles overlap by twice the network's receptive radius plus `TAPER`, or by a third of the tile if that is less. In
+    the latter case the overlap is smaller than the receptive field.
 
     Args:
-        length: of the side in pixels.
-        tile: of the tiles, a multiple of 16 times the scale.
-        scale: of the network, see `models.unet`.
+        length: int, the side of the picture in pixels.
+        tile: int, the side of the tiles in pixels, a multiple of 16 times the scale.
+        scale: int, of the network, see `models.unet.unet`.
 
     Returns:
-        List of (begin, end): every begin a multiple of 16 times the scale, the last end
-        `length`. Tiles overlap by twice the receptive radius and the taper, or by a third
-        of small tiles, which leaves them a margin of less than the receptive field.
+        List of (begin, end). Each begin is a multiple of 16 times the scale; the last end is `length`.
     """
     step = scale * CELL
     if length <= tile:
@@ -33,34 +34,47 @@ def spans(length, tile, scale=1):
     return [(begin, min(begin + tile, length)) for begin in begins]
 
 
-def tapers(tiles):
-    """The weight of each tile at each of its pixels along a side: where tiles overlap, weights add up to 1.
+def tapers(tiles: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Computes the weight of each pixel of each tile along one side.
 
-    One tile fades into the next over `TAPER` pixels in the middle of their overlap.
+    One tile fades into the next over `TAPER` pixels in the middle of their overlap. The weights of all tiles add up to
+    1 at every pixel.
 
     Args:
-        tiles: list of (begin, end), see `spans`.
+        tiles: list of (begin, end), as `spans` returns it.
 
     Returns:
-        List of float32 arrays.
+        List of float32 arrays, one per tile.
     """
     weights = [np.ones(end - begin, np.float32) for begin, end in tiles]
     for number in range(1, len(tiles)):
-        (before, end), (begin, _) = tiles[number - 1], tiles[number]
+        (begin_before, end), (begin, _) = tiles[number - 1], tiles[number]
         ramp = np.clip((np.arange(begin, end) + 0.5 - (begin + end) / 2) / TAPER + 0.5, 0, 1).astype(np.float32)
         weights[number][: end - begin] *= ramp
-        weights[number - 1][begin - before :] *= 1 - ramp
+        weights[number - 1][begin - begin_before :] *= 1 - ramp
     return weights
 
 
-def seams(tiles):
-    """The cells along a side that are taken from each tile: (first of each, end of each)."""
+def seams(tiles: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Divides the cells (16x16 pixels, `layers.CELL`) along one side among the tiles.
+
+    Args:
+        tiles: list of (begin, end), as `spans` returns it.
+
+    Returns:
+        (first cell of each tile, end of the cells of each tile). The border is in the middle of each overlap.
+    """
     middles = [(begin + end) // 2 // CELL for (_, end), (begin, _) in itertools.pairwise(tiles)]
     return [0, *middles], [*middles, -(-tiles[-1][1] // CELL)]
 
 
-def crop_means(means, top, bottom, left, right):
-    """What a tile needs of them: all, where they are of the whole picture."""
+def crop_means(means: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    """Crops means on the grid of cells to a tile. Means over the whole picture are returned as they are.
+
+    Args:
+        means: `(1, rows, columns, channels)`, or `(1, 1, 1, channels)` for the whole picture.
+        top, bottom, left, right: int, the tile in pixels.
+    """
     if means.shape[1:3] == (1, 1):
         return means
     return means[:, top // CELL : -(-bottom // CELL), left // CELL : -(-right // CELL)]

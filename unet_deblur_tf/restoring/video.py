@@ -1,4 +1,7 @@
-"""Restoring a video frame by frame, its sound copied as it is; needs PyAV (the extra `video`)."""
+"""Restores videos frame by frame and copies their sound unchanged. Needs PyAV (the extra `video`)."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -7,20 +10,23 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
 
 SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv"}
-OF_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-QUALITY = "16"  # x264's constant rate factor: 18 is taken for visually lossless, lower is better
+CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # metadata about the container itself
+QUALITY = "16"  # constant rate factor of x264: 18 is considered visually lossless, lower is better
 
 
-def restore_video(restore, source, target, progress=False):
-    """Restores every frame; times, sound and size stay.
+def restore_video(
+    restore: Callable[[np.ndarray], np.ndarray], source: Path, target: Path, progress: bool = False
+) -> list[str]:
+    """Restores every frame of a video. Times, sound and metadata are kept.
 
     Args:
         restore: function from and to uint8 `(height, width, 3)`.
-        source, target: `Path`; the target's ending chooses the container, H.264 the coding.
-        progress: bool, show a bar over the frames.
+        source: `Path` of the video.
+        target: `Path` of the result. Its ending selects the container; the codec is H.264.
+        progress: bool, whether to show a bar over the frames.
 
     Returns:
-        List of str, what is lost or changed, for people.
+        List of str, what is lost or changed, as notes for the user.
 
     Raises:
         InputError: if PyAV is missing or the file cannot be read as a video.
@@ -30,58 +36,75 @@ def restore_video(restore, source, target, progress=False):
     except ImportError as error:
         raise InputError(f'{source} is a video: pip install "unet_deblur_tf[video]"') from error
     try:
-        with av.open(str(source)) as given:
-            first = next(given.decode(video=0), None) if given.streams.video else None
+        with av.open(str(source)) as reader:
+            first = next(reader.decode(video=0), None) if reader.streams.video else None
         if first is None:
             raise InputError(f"{source} has no pictures")
-        height, width = _upright(first).shape[:2]
-        with write_by_rename(target) as partial, av.open(str(source)) as given, av.open(str(partial), "w") as made:
-            pictures, sounds = given.streams.video[0], given.streams.audio[:1]
-            pictures.thread_type = "AUTO"
-            # All streams first: with the first packet the file's head is written.
-            coded = made.add_stream("libx264", rate=pictures.average_rate, options={"crf": QUALITY})
-            coded.height, coded.width, coded.pix_fmt, coded.time_base = height, width, "yuv420p", pictures.time_base
-            # Frames keep their own times, which need not be evenly spaced, and the meaning of their colours.
-            coded.codec_context.time_base = pictures.time_base
-            for name in ("color_primaries", "color_trc", "colorspace", "color_range"):
-                setattr(coded.codec_context, name, getattr(pictures.codec_context, name))
-            if shape := pictures.sample_aspect_ratio:  # of a pixel, which need not be square
-                coded.codec_context.sample_aspect_ratio = shape if first.rotation % 180 == 0 else 1 / shape
-            # Title, date, place; not what the container says of itself.
-            made.metadata.update({name: value for name, value in given.metadata.items() if name not in OF_CONTAINER})
-            copied = [made.add_stream_from_template(sound) for sound in sounds]
-            bar = tqdm(total=pictures.frames or None, desc=source.name, unit="frame", leave=False, disable=not progress)
-            with bar:
-                for packet in given.demux([pictures, *sounds]):
-                    if packet.stream is pictures:
-                        for frame in packet.decode():
-                            restored = av.VideoFrame.from_ndarray(restore(_upright(frame)), format="rgb24")
-                            restored = restored.reformat(
-                                format="yuv420p", dst_colorspace=_matrix(frame), dst_color_range=frame.color_range
-                            )
-                            restored.pts, restored.time_base = frame.pts, frame.time_base
-                            made.mux(coded.encode(restored))
-                            bar.update()
-                    elif packet.dts is not None:
-                        packet.stream = copied[0]
-                        made.mux(packet)
-            made.mux(coded.encode())
-            others = len(given.streams) - 1 - len(sounds)
+        with write_by_rename(target) as partial, av.open(str(source)) as reader, av.open(str(partial), "w") as writer:
+            frames = reader.streams.video[0].frames or None
+            with tqdm(total=frames, desc=source.name, unit="frame", leave=False, disable=not progress) as bar:
+                left_out = _restore_streams(restore, reader, writer, first, bar)
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{source} cannot be restored as a video: {error}") from error
-    notes = [f"{others} further streams (sound, subtitles, data) are left out"] if others else []
+    notes = [f"{left_out} further streams (sound, subtitles, data) are left out"] if left_out else []
+    height, width = _upright(first).shape[:2]
     shown = (first.height, first.width) if first.rotation % 180 == 0 else (first.width, first.height)
     return notes + ([f"now {width}x{height}"] if shown != (height, width) else [])
 
 
+def _restore_streams(restore, reader, writer, first, bar):
+    """Restores the first video stream and copies the first audio stream. Returns the number of the other streams."""
+    pictures, sounds = reader.streams.video[0], reader.streams.audio[:1]
+    pictures.thread_type = "AUTO"
+    # Add all streams before the first packet, since that writes the file's header.
+    encoder = _add_encoder(writer, pictures, first)
+    # Title, date, place and the like.
+    writer.metadata.update({name: value for name, value in reader.metadata.items() if name not in CONTAINER_TAGS})
+    copies = [writer.add_stream_from_template(sound) for sound in sounds]
+    for packet in reader.demux([pictures, *sounds]):
+        if packet.stream is pictures:
+            for frame in packet.decode():
+                writer.mux(encoder.encode(_restore_frame(restore, frame)))
+                bar.update()
+        elif packet.dts is not None:
+            packet.stream = copies[0]
+            writer.mux(packet)
+    writer.mux(encoder.encode())
+    return len(reader.streams) - 1 - len(sounds)
+
+
+def _add_encoder(writer, pictures, first):
+    """Adds an H.264 stream to the result, with the size of upright frames and the colours of the original stream."""
+    stream = writer.add_stream("libx264", rate=pictures.average_rate, options={"crf": QUALITY})
+    stream.height, stream.width = _upright(first).shape[:2]
+    stream.pix_fmt, stream.time_base = "yuv420p", pictures.time_base
+    # Frames keep their own times, which can be unevenly spaced.
+    stream.codec_context.time_base = pictures.time_base
+    for name in ("color_primaries", "color_trc", "colorspace", "color_range"):
+        setattr(stream.codec_context, name, getattr(pictures.codec_context, name))
+    if shape := pictures.sample_aspect_ratio:  # of a pixel, which can be other than square
+        stream.codec_context.sample_aspect_ratio = shape if first.rotation % 180 == 0 else 1 / shape
+    return stream
+
+
+def _restore_frame(restore, frame):
+    """Restores one frame and gives it the time and the colour coding of the original."""
+    import av
+
+    restored = av.VideoFrame.from_ndarray(restore(_upright(frame)), format="rgb24")
+    restored = restored.reformat(format="yuv420p", dst_colorspace=_matrix(frame), dst_color_range=frame.color_range)
+    restored.pts, restored.time_base = frame.pts, frame.time_base
+    return restored
+
+
 def _matrix(frame):
-    """By which matrix a frame's colours are coded; untagged ones as BT.601, there and back."""
+    """The matrix that codes a frame's colours: BT.709, or BT.601 for everything else, untagged frames included."""
     from av.video.reformatter import Colorspace
 
     return Colorspace.ITU709 if frame.colorspace == Colorspace.ITU709 else Colorspace.ITU601
 
 
 def _upright(frame):
-    """A frame as it is shown, with even sides: half of the colour resolution is coded."""
+    """A frame as it is shown, uint8 RGB, cropped to even sides: colours are coded at half the resolution."""
     picture = np.rot90(frame.to_ndarray(format="rgb24", src_colorspace=_matrix(frame)), frame.rotation // 90)
     return np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])

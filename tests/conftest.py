@@ -58,6 +58,14 @@ def make_pairs(tmp_path, picture):
 
 
 @pytest.fixture(scope="session")
+def inverter(tmp_path_factory):
+    """The file of a network that puts out 1 - input."""
+    path = tmp_path_factory.mktemp("model") / "inverter.keras"
+    helpers.inverting_network().save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def real_data():
     """The folder of real data, or the test is skipped."""
     folder = os.environ.get("UNET_DEBLUR_DATA")

@@ -154,6 +154,12 @@ def save_picture(path, content):
     return path
 
 
+def read_pixels(path):
+    """The pixels of a picture file as Pillow reads it."""
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
 def save_pair(root, frame, blurred, sharp):
     """Saves two uint8 arrays as the pair of a frame, such as one of `FRAMES`."""
     save_picture(root / frame.format("blur"), blurred)

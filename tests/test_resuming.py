@@ -1,34 +1,26 @@
-"""Interrupted runs: killed, stopped, out of disk, bereft of their data; and what goes on from there."""
+"""Interrupted runs: killed, stopped, out of disk, bereft of their data, and how each goes on."""
 
 import json
-import math
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import (
     FRAMES,
     ROOT,
-    SMALL_WIDTHS,
     load_trained,
-    random_pictures,
     read_history,
     save_pair,
     wait_until,
 )
 
 from unet_deblur_tf.errors import InputError, Stopped
-from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.training import callbacks, checkpoints, train
-from unet_deblur_tf.training.optimizers import ConvolutionMuon
-from unet_deblur_tf.utils.files import remove_stale
 
 SETTINGS = {
     "variant": "lite", "data": "pairs", "blur": "blur", "difficulty": "quick", "epochs": 2, "steps_per_epoch": 1,
@@ -220,115 +212,3 @@ def test_nothing_is_taken_over_from_a_run_without_an_epoch(folder, tmp_path, mon
     with pytest.raises(ZeroDivisionError):
         train.train(tmp_path, **SETTINGS | {"data": str(folder / "pairs")})
     assert begun == [1]
-
-
-def optimizer(name):
-    return {
-        "adam": lambda: keras.optimizers.Adam(1e-3),
-        "muon": lambda: ConvolutionMuon(1e-3, global_clipnorm=1.0),
-        "adam in float16": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3)),
-    }[name]()
-
-
-@pytest.mark.parametrize("name", [pytest.param("adam", marks=pytest.mark.slow), "muon", "adam in float16"])
-def test_state_goes_round(tmp_path, name):
-    image = random_pictures(32, 32, count=2)
-
-    def compiled():
-        model = unet(widths=SMALL_WIDTHS, skips="projected", scale=2)
-        model.compile(optimizer(name), "mean_absolute_error", jit_compile=False)
-        model.optimizer.build(model.trainable_variables)  # or the step would be traced twice
-        return model
-
-    model, again = compiled(), compiled()
-    model.train_on_batch(image, 1 - image)
-    callback = callbacks.SaveState(tmp_path)
-    callback.set_model(model)
-    for epoch in range(3):
-        callback.on_epoch_end(epoch)
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0003.npz"]
-    assert checkpoints.completed_epochs(tmp_path) == 3
-    checkpoints.restore(again, tmp_path, 3)
-    for one in (model, again):
-        one.train_on_batch(image, 1 - image)
-    for ours, theirs in zip(model.weights + model.optimizer.variables, again.weights + again.optimizer.variables):
-        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
-
-
-@pytest.mark.parametrize("interrupted", range(1, 8))
-def test_a_plateau_is_remembered(interrupted):
-    losses = [1.0, 0.9, 0.95, 0.95, 0.95, 0.8, 0.85, 0.85, 0.85, 0.85]
-
-    def rates(callback, model, begin, end):
-        callback.set_model(model)
-        callback.on_train_begin()
-        found = []
-        for epoch in range(begin, end):
-            logs = {"val_loss": losses[epoch]}
-            callback.on_epoch_end(epoch, logs)
-            found.append({"epoch": float(epoch), **logs, "learning_rate": float(logs["learning_rate"])})
-        return found
-
-    def model_at(rate):
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        model.compile(keras.optimizers.Adam(rate), "mse")
-        return model
-
-    whole = rates(keras.callbacks.ReduceLROnPlateau(patience=2), model_at(1e-3), 0, len(losses))
-    model = model_at(1e-3)
-    first = rates(callbacks.ReduceOnPlateau(patience=2), model, 0, interrupted)
-    further = model_at(float(model.optimizer.learning_rate.numpy()))
-    second = rates(callbacks.ReduceOnPlateau(first, patience=2), further, interrupted, len(losses))
-    assert [row["learning_rate"] for row in first + second] == pytest.approx([row["learning_rate"] for row in whole])
-    assert whole[-1]["learning_rate"] < 3e-4
-
-
-def test_the_best_network_is_kept_whatever_comes_after(tmp_path):
-    model = unet(widths=SMALL_WIDTHS)
-    path = tmp_path / "best.keras"
-
-    def best_after(values, past=()):
-        callback = callbacks.SaveBest(model, path, "val_psnr", past)
-        changed = []
-        for epoch, value in enumerate(values):
-            path.unlink(missing_ok=True)
-            callback.on_epoch_end(epoch, {"val_psnr": value})
-            changed.append(path.exists())
-        return changed
-
-    assert best_after([math.nan, 20.0, 19.0, math.inf, 21.0]) == [False, True, False, False, True]
-    past = [{"val_psnr": 20.5}, {"val_psnr": math.nan}]
-    assert best_after([20.2, 20.6], past) == [False, True]
-
-
-def test_rows_of_an_epoch_cut_short_are_forgotten(tmp_path):
-    path = tmp_path / "history.csv"
-    assert checkpoints.past_epochs(path, 0) == []
-    path.write_text("epoch,loss\n0,0.5\n1,0.25\n2,0.125\n")
-    assert checkpoints.past_epochs(path, 2) == [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
-    assert path.read_text().splitlines() == ["epoch,loss", "0,0.5", "1,0.25"]
-
-
-def test_other_settings_are_named(tmp_path):
-    work = tmp_path / "work"
-    assert checkpoints.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 0
-    np.savez(work / "epoch-0002.npz")
-    assert checkpoints.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 2
-    with pytest.raises(ValueError, match=r"seed 0 \(now 1\)\. Use the same ones"):
-        checkpoints.prepare(work, {"seed": 1, "crop": 64}, fresh=False)
-    assert json.loads((work / "settings.json").read_text())["seed"] == 0
-    assert checkpoints.prepare(work, {"seed": 1, "crop": 64}, fresh=True) == 0
-    assert os.listdir(work) == ["settings.json"]
-
-
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
-    for name, age in (("train.partial-old", 25), ("train.partial-new", 23), ("train", 100)):
-        (tmp_path / name / "blur").mkdir(parents=True)
-        for path in (tmp_path / name / "blur", tmp_path / name):
-            os.utime(path, (time.time() - 3600 * age,) * 2)
-    os.utime(tmp_path / "train.partial-new", (time.time() - 3600 * 100,) * 2)  # what is in it counts too
-    (tmp_path / ".decoded.partial-7.raw").touch()
-    os.utime(tmp_path / ".decoded.partial-7.raw", (time.time() - 3600 * 25,) * 2)
-    remove_stale(tmp_path, "*.partial-*")
-    remove_stale(tmp_path, ".decoded*.partial-*")
-    assert {path.name for path in tmp_path.iterdir()} == {"train.partial-new", "train"}

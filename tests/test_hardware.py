@@ -1,3 +1,5 @@
+"""What the machine has, as Linux tells it, and who is told to use another precision."""
+
 import keras
 import pytest
 import tensorflow as tf

@@ -1,6 +1,5 @@
-"""Restoring pictures of any size: tiles that change nothing, pooling, the ensemble, and what is planned for memory."""
+"""Restoring pictures of any size: with and without tiles, pooling, the ensemble, strength, and memory."""
 
-import itertools
 import json
 
 import keras
@@ -12,12 +11,11 @@ from helpers import lively_network
 from unet_deblur_tf.configs import POOLINGS, VARIANTS
 from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models.transforms import receptive_radius, scale_of, squeeze_layers, with_local_pooling
+from unet_deblur_tf.models.transforms import squeeze_layers, with_local_pooling
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.restoring import restorer
 from unet_deblur_tf.restoring.memory import RESTORING_BYTES, restoring_bytes_per_pixel
 from unet_deblur_tf.restoring.restorer import Restorer
-from unet_deblur_tf.restoring.tiles import TAPER, spans, tapers
 
 # Graphs of the compressing variants take long to build.
 BY_EFFORT = [pytest.param(name, marks=pytest.mark.slow if "reduce" in name else ()) for name in VARIANTS]
@@ -27,50 +25,6 @@ ATTENTIVE = [each for each in BY_EFFORT if VARIANTS[each.values[0]].get("attenti
 def strip(height, width):
     """A scene in 16 bits, so that differences of 1e-4 show."""
     return np.round(scene(np.random.default_rng(5), height, width) * 65535).astype(np.uint16)
-
-
-@pytest.mark.parametrize("scale", [1, 2])
-@pytest.mark.parametrize("length", [1, 255, 256, 257, 1000, 1056, 1057, 1500, 8001])
-@pytest.mark.parametrize("tile", [128, 256, 512, 1056, 2048])
-def test_tiles_cover_the_picture(length, tile, scale):
-    found = spans(length, tile, scale)
-    assert found[0][0] == 0
-    assert found[-1][1] == length
-    total = np.zeros(length)
-    for (begin, end), weights in zip(found, tapers(found)):
-        assert begin % (16 * scale) == 0
-        assert end - begin <= tile
-        total[begin:end] += weights
-    np.testing.assert_allclose(total, 1, atol=1e-6)
-    for (_, end), (begin, _) in itertools.pairwise(found):
-        assert end - begin >= min(2 * receptive_radius(scale) + TAPER, tile // 3)
-
-
-@pytest.mark.parametrize(("scale", "tile"), [(1, 1056), (2, 2112)])
-def test_large_tiles_are_used_only_beyond_the_receptive_field(scale, tile):
-    margin = receptive_radius(scale)
-    found = spans(5000, tile, scale)
-    for number, ((begin, end), weights) in enumerate(zip(found, tapers(found))):
-        used = np.flatnonzero(weights) + begin
-        assert number == 0 or used[0] >= begin + margin
-        assert number == len(found) - 1 or used[-1] < end - margin
-
-
-@pytest.mark.parametrize("variant", [name for name, arguments in VARIANTS.items() if not arguments.get("attention")])
-def test_the_receptive_radius_is_an_upper_bound(variant):
-    network = lively_network(variant, norm="none")
-    scale = scale_of(network)
-    radius = receptive_radius(scale)
-    picture = np.random.default_rng(0).random((1, 32, 800 * scale, 3), dtype=np.float32)
-    changed = picture.copy()
-    middle = picture.shape[2] // 2
-    changed[:, :, middle : middle + 2] = 1 - changed[:, :, middle : middle + 2]
-    difference = np.abs(np.asarray(network(changed)) - np.asarray(network(picture))).max(axis=(0, 1, 3))
-    reached = np.flatnonzero(difference > 0)
-    assert middle - radius <= reached[0]
-    assert reached[-1] <= middle + 1 + radius
-    # Nor is it far too large, which would cost time.
-    assert reached[-1] - reached[0] > radius
 
 
 @pytest.mark.parametrize(
@@ -247,26 +201,3 @@ def test_memory_is_known_for_every_variant(variant):
     keras.config.set_dtype_policy("mixed_bfloat16")
     assert restoring_bytes_per_pixel(build(variant)) == mixed
     assert restoring_bytes_per_pixel(keras.Sequential(name="foreign")) >= full
-
-
-def test_what_scores_higher_on_validation_pictures_is_exported(make_pairs, capsys):
-    from unet_deblur_tf.data.sources import load_pairs
-    from unet_deblur_tf.evaluation.report import summarise
-    from unet_deblur_tf.evaluation.scoring import score
-    from unet_deblur_tf.training.publishing import choose_pooling
-
-    pairs = load_pairs(make_pairs("{}/1.png", "{}/2.png"), "all")
-    network = lively_network("concat_se")
-    psnr = {
-        name: summarise(score(Restorer(with_local_pooling(network, window)), pairs, progress=False))["restored"]["psnr"]
-        for name, window in (("global", None), ("local", 48))
-    }
-    best = max(psnr, key=psnr.get)
-    assert psnr["global"] != psnr["local"]
-    model, record = choose_pooling(network, 32, pairs)
-    assert record == {"exported": {"global": "global", "local": "local (48 px)"}[best], "validation_psnr": psnr}
-    assert squeeze_layers(model)[0].window == {"global": None, "local": 48}[best]
-    for wanted, window in (("global", None), ("local", 48)):
-        assert squeeze_layers(choose_pooling(network, 32, pairs, wanted)[0])[0].window == window
-    assert choose_pooling(build("unet"), 32, pairs)[1] is None
-    assert "exported" in capsys.readouterr().out

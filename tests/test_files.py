@@ -1,0 +1,19 @@
+"""Files that a killed process leaves behind."""
+
+import os
+import time
+
+from unet_deblur_tf.utils.files import remove_stale
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    for name, age in (("train.partial-old", 25), ("train.partial-new", 23), ("train", 100)):
+        (tmp_path / name / "blur").mkdir(parents=True)
+        for path in (tmp_path / name / "blur", tmp_path / name):
+            os.utime(path, (time.time() - 3600 * age,) * 2)
+    os.utime(tmp_path / "train.partial-new", (time.time() - 3600 * 100,) * 2)  # what is in it counts too
+    (tmp_path / ".decoded.partial-7.raw").touch()
+    os.utime(tmp_path / ".decoded.partial-7.raw", (time.time() - 3600 * 25,) * 2)
+    remove_stale(tmp_path, "*.partial-*")
+    remove_stale(tmp_path, ".decoded*.partial-*")
+    assert {path.name for path in tmp_path.iterdir()} == {"train.partial-new", "train"}

@@ -1,0 +1,122 @@
+"""Videos, through a network that inverts colours, so that what comes out is known up to what the codec loses."""
+
+import struct
+from fractions import Fraction
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from unet_deblur_tf.restoring.deblur import deblur
+
+
+def moving(path, sound=True, times=range(10), colorspace=None, pixel=None, **metadata):
+    """Ten frames in which a square moves, with a tone."""
+    import av
+
+    with av.open(str(path), "w") as file:
+        pictures = file.add_stream("libx264", rate=10, options={"crf": "1"})
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        pictures.codec_context.time_base = pictures.time_base = Fraction(1, 1000)
+        if colorspace:
+            pictures.codec_context.colorspace = colorspace
+        if pixel:
+            pictures.codec_context.sample_aspect_ratio = pixel
+        file.metadata.update(metadata)
+        tones = file.add_stream("aac", rate=44100) if sound else None
+        for number, time in enumerate(times):
+            picture = Image.new("RGB", (96, 64), (60, 90, 140))
+            ImageDraw.Draw(picture).rectangle([8 * number, 20, 8 * number + 20, 40], fill="white")
+            frame = av.VideoFrame.from_image(picture)
+            frame = frame.reformat(format="yuv420p", dst_colorspace=colorspace or "ITU601")
+            frame.pts, frame.time_base = 100 * time, Fraction(1, 1000)
+            file.mux(pictures.encode(frame))
+        file.mux(pictures.encode())
+        if sound:
+            wave = np.sin(np.arange(44100) * 0.05, dtype=np.float32)[np.newaxis]
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            frame.rate = 44100
+            file.mux(tones.encode(frame))
+            file.mux(tones.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("times", [range(10), (0, 1, 2, 5, 6, 7, 8, 20, 21, 22)])
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_video_frame_by_frame_with_its_sound(inverter, tmp_path, suffix, times, sound):
+    av = pytest.importorskip("av")
+    source = moving(tmp_path / f"film{suffix}", sound, times)
+    outcome = deblur(source, inverter, tmp_path / "out", progress=False)
+    assert not outcome.failed
+    with av.open(str(source)) as before, av.open(str(outcome.written[source])) as after:
+        assert len(after.streams.audio) == len(before.streams.audio) == sound
+        given, made = (list(file.decode(video=0)) for file in (before, after))
+    assert len(made) == len(given) == 10
+    assert [frame.time for frame in made] == [frame.time for frame in given]
+    for frame, result in zip(given, made):
+        difference = 255 - frame.to_ndarray(format="rgb24").astype(int) - result.to_ndarray(format="rgb24")
+        assert np.abs(difference).mean() < 4
+    if sound:
+        with av.open(str(source)) as before, av.open(str(outcome.written[source])) as after:
+            packets = [[bytes(p) for p in file.demux(audio=0) if p.size] for file in (before, after)]
+        assert packets[0] == packets[1]
+
+
+@pytest.mark.parametrize("colorspace", ["ITU709", "ITU601"])
+def test_a_videos_colours_are_coded_as_they_were(tmp_path, colorspace):
+    av = pytest.importorskip("av")
+    from av.video.reformatter import Colorspace
+
+    colorspace = Colorspace[colorspace]
+    source = moving(tmp_path / "film.mp4", colorspace=colorspace)
+    keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(1.0)]).save(tmp_path / "same.keras")
+    deblur(source, tmp_path / "same.keras", tmp_path / "out", progress=False)
+    with av.open(str(source)) as before, av.open(str(tmp_path / "out/film.mp4")) as after:
+        assert after.streams.video[0].codec_context.colorspace == colorspace
+        for frame, result in zip(before.decode(video=0), after.decode(video=0), strict=True):
+            difference = frame.to_ndarray(format="yuv420p").astype(int) - result.to_ndarray(format="yuv420p")
+            assert np.abs(difference).mean() < 1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_videos_shape_title_and_date_are_kept(inverter, tmp_path, suffix):
+    av = pytest.importorskip("av")
+    date = "2024-05-06T07:08:09.000000Z"
+    source = moving(tmp_path / f"film{suffix}", pixel=Fraction(4, 3), title="Pond", creation_time=date)
+    outcome = deblur(source, inverter, tmp_path / "out", progress=False)
+    for path in (source, outcome.written[source]):
+        with av.open(str(path)) as file:
+            assert file.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+            found = {name.lower(): value for name, value in file.metadata.items()}
+        assert (found["title"], found["creation_time"]) == ("Pond", date)
+
+
+def test_a_turned_video_comes_out_upright(inverter, tmp_path):
+    av = pytest.importorskip("av")
+    source = moving(tmp_path / "film.mp4", pixel=Fraction(4, 3))
+    data = source.read_bytes()
+    # The matrix in the video's track header: from the identity to a quarter turn.
+    matrix = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    place = data.index(matrix, data.index(b"tkhd"))
+    turned = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
+    source.write_bytes(data[:place] + turned + data[place + len(matrix) :])
+    with av.open(str(source)) as file:
+        first = next(file.decode(video=0))
+    assert first.rotation % 360 == 270
+    outcome = deblur(source, inverter, tmp_path / "out", progress=False)
+    with av.open(str(outcome.written[source])) as file:
+        result = next(file.decode(video=0))
+        shape = file.streams.video[0].sample_aspect_ratio
+    assert (result.width, result.height, result.rotation, shape) == (64, 96, 0, Fraction(3, 4))
+    expected = 255 - np.rot90(first.to_ndarray(format="rgb24"), -1).astype(int)
+    assert np.abs(result.to_ndarray(format="rgb24") - expected).mean() < 4
+
+
+def test_a_file_that_is_no_video(inverter, tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    outcome = deblur(tmp_path / "film.mp4", inverter, tmp_path / "out", progress=False)
+    assert "film.mp4 cannot be restored as a video" in outcome.failed[tmp_path / "film.mp4"]
+    assert list((tmp_path / "out").iterdir()) == []

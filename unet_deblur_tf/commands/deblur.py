@@ -1,11 +1,11 @@
 """Restores blurry photos and videos.
 
-{program} photo.jpg                            to restored/photo.jpg
+{program} photo.jpg                            writes restored/photo.jpg
 {program} holiday/ --recursive --compare       a folder, with before and after side by side
 {program} "*.png" --model saved_models/unet --output sharp/
 
-The results keep format, size, alpha, 16 bit, EXIF data and colour profile. A photo that
-does not fit in memory is restored in tiles that leave no seams.
+The results keep format, size, alpha channel, 16 bits, EXIF data and colour profile. A photo
+that does not fit in memory is restored in tiles, without seams.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from unet_deblur_tf.utils.scripts import quiet_tensorflow
 
 
 def quality(text):
-    """An int from 1 to 100, for `argparse`."""
+    """Parses an int from 1 to 100 for `argparse`."""
     value = int(text)
     if not 1 <= value <= 100:
         raise argparse.ArgumentTypeError(f"must be 1 to 100, not {text}")
@@ -25,14 +25,21 @@ def quality(text):
 
 def add_arguments(parser):
     """Adds the flags of the command."""
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    flags.add_model_argument(parser, default="the one that comes with the package")
-    parser.add_argument("--output", default="restored", metavar="DIR", help="default: %(default)s/")
-    parser.add_argument("--recursive", action="store_true", help="folders with all that is below them")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
-    parser.add_argument("--compare", action="store_true", help="also write NAME_compare.png, both side by side")
-    parser.add_argument("--quality", type=quality, default=95, help="of JPEG, WebP and HEIC (default: %(default)s)")
-    parser.add_argument("--allow-large", action="store_true", help="take pictures of more than 89 million pixels")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns (with * and **)")
+    flags.add_model_argument(parser, default="the default network of the package")
+    parser.add_argument(
+        "--output", default="restored", metavar="DIR", help="folder for the results (default: %(default)s/)"
+    )
+    parser.add_argument("--recursive", action="store_true", help="include the subfolders of folders")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
+    parser.add_argument("--compare", action="store_true", help="also write NAME_compare.png, before and after")
+    parser.add_argument(
+        "--quality", type=quality, default=95, help="quality of JPEG, WebP and HEIC (default: %(default)s)"
+    )
+    parser.add_argument("--allow-large", action="store_true", help="accept pictures of more than 89 million pixels")
+    parser.add_argument(
+        "--allow-damaged", action="store_true", help="restore what is there of JPEG files that end too early"
+    )
     flags.add_restoring_arguments(parser)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
@@ -51,12 +51,13 @@ class Photo(NamedTuple):
     notes: list
 
 
-def read_photo(path, allow_large=False):
+def read_photo(path, allow_large=False, allow_damaged=False):
     """Reads a picture file.
 
     Args:
         path: `Path`, or anything else with a method `open`, such as `pictures.StoredPicture`.
         allow_large: bool, also take more pixels than Pillow thinks safe (89 million).
+        allow_damaged: bool, also take a JPEG file that ends too early; what is missing is grey.
 
     Returns:
         A `Photo`.
@@ -64,8 +65,24 @@ def read_photo(path, allow_large=False):
     Raises:
         InputError: naming the file, if it is missing, damaged, too large or no picture.
     """
-    with _opened(path, allow_large) as (data, picture):
-        return _read(data, picture)
+    try:
+        with _opened(path, allow_large) as (data, picture):
+            return _read(data, picture)
+    except CutShort:
+        if not allow_damaged:
+            raise
+    # Pillow takes such files only by a setting of the whole process: it is made for this one file.
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        with _opened(path, allow_large) as (data, picture):
+            photo = _read(data, picture)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    return photo._replace(notes=[*photo.notes, "the file ends too early: grey parts were not in it"])
+
+
+class CutShort(InputError):
+    """A JPEG file ends before its picture does; viewers show what is there."""
 
 
 def photo_size(path):
@@ -84,7 +101,7 @@ def photo_size(path):
 @contextlib.contextmanager
 def _opened(path, allow_large, header=False):
     """Yields a file's bytes (None for the header alone) and the `PIL.Image.Image`; failures name the file."""
-    limit = Image.MAX_IMAGE_PIXELS
+    limit, data = Image.MAX_IMAGE_PIXELS, None
     try:
         if allow_large:
             Image.MAX_IMAGE_PIXELS = None
@@ -100,7 +117,10 @@ def _opened(path, allow_large, header=False):
             f"{path} has more than {limit:,} pixels: --allow-large, if it comes from someone you trust"
         ) from error
     except Exception as error:  # a damaged file can fail in any way
-        raise InputError(f"{path} cannot be read as a picture: {error}") from error
+        message = f"{path} cannot be read as a picture: {error}"
+        if "truncated" in str(error) and data and data.startswith(b"\xff\xd8\xff"):
+            raise CutShort(f"{message}: --allow-damaged restores what is there") from error
+        raise InputError(message) from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

@@ -49,6 +49,7 @@ def deblur(
     compare: bool = False,
     quality: int = 95,
     allow_large: bool = False,
+    allow_damaged: bool = False,
     progress: bool = True,
     **restoring,
 ) -> Outcome:
@@ -64,6 +65,7 @@ def deblur(
             side by side.
         quality: int from 1 to 100, quality of JPEG, WebP and HEIC files.
         allow_large: bool, whether to accept pictures with more pixels than Pillow considers safe.
+        allow_damaged: bool, whether to restore what is there of JPEG files that end too early.
         progress: bool, whether to show a bar and print notes.
         **restoring: the fields of `RestoringOptions`.
 
@@ -97,7 +99,8 @@ def deblur(
                     notes = video.restore_video(restore, source, target, progress)
                 else:
                     sheet = comparison_name(target) if compare else None
-                    notes = _restore_photo(restore, source, target, sheet, overwrite, quality, allow_large, progress)
+                    photo = photos.read_photo(source, allow_large, allow_damaged)
+                    notes = _restore_photo(restore, photo, target, sheet, overwrite, quality, progress)
             except InputError as error:
                 outcome.failed[source] = str(error)
             except Exception as error:  # whatever it is, the other files are still to be restored
@@ -109,9 +112,8 @@ def deblur(
     return outcome
 
 
-def _restore_photo(restore, source, target, sheet, overwrite, quality, allow_large, progress):
+def _restore_photo(restore, photo, target, sheet, overwrite, quality, progress):
     """Restores one photo; with `sheet`, a `Path`, also writes a comparison. Returns notes for the user."""
-    photo = photos.read_photo(source, allow_large)
     restored = restore(photo.pixels, progress)
     notes = photo.notes + photos.write_photo(target, photo._replace(pixels=restored), quality)
     if sheet and (overwrite or not sheet.exists()):
@@ -142,7 +144,7 @@ def _plan(inputs, output, recursive, compare):
             failed[Path(argument)] = "there is no such file"
             continue
         known = {source.resolve() for source in jobs}
-        jobs.update({path: output / photos.output_name(name) for path, name in files if path.resolve() not in known})
+        jobs.update({path: output / _output_name(name) for path, name in files if path.resolve() not in known})
     taken = {source.resolve(): "an original" for source in jobs}
     for source, target in list(jobs.items()):
         to_write = [target, comparison_name(target)] if compare else [target]
@@ -154,6 +156,11 @@ def _plan(inputs, output, recursive, compare):
         else:
             taken.update({path.resolve(): f"the result of {source}" for path in to_write})
     return jobs, failed
+
+
+def _output_name(name):
+    """The file name under which a restored photo or video is written."""
+    return video.output_name(name) if name.suffix.lower() in video.SUFFIXES else photos.output_name(name)
 
 
 def _find(argument, output, recursive):

@@ -9,7 +9,8 @@ from tqdm import tqdm
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
 
-SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv"}
+SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm"}
+WRITTEN_AS = {".avi": ".mkv", ".webm": ".mkv"}  # AVI keeps no times of frames, WebM takes no H.264
 CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # metadata about the container itself
 QUALITY = "16"  # constant rate factor of x264: 18 is considered visually lossless, lower is better
 
@@ -47,9 +48,16 @@ def restore_video(
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{source} cannot be restored as a video: {error}") from error
     notes = [f"{left_out} further streams (sound, subtitles, data) are left out"] if left_out else []
+    if source.suffix.lower() in WRITTEN_AS:
+        notes.append(f"written as {target.suffix}")
     height, width = _upright(first).shape[:2]
     shown = (first.height, first.width) if first.rotation % 180 == 0 else (first.width, first.height)
     return notes + ([f"now {width}x{height}"] if shown != (height, width) else [])
+
+
+def output_name(name: Path) -> Path:
+    """The file name under which a restored video is written."""
+    return name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix))
 
 
 def _restore_streams(restore, reader, writer, first, bar):

@@ -1,1 +1,1 @@
-"""One training run: prepare, fit, publish."""
+"""Trains networks. A run has three steps: prepare, fit, publish."""

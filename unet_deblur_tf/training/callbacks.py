@@ -1,4 +1,4 @@
-"""Keras callbacks: what is saved after each epoch, what TensorBoard shows, how a signal stops a run."""
+"""Keras callbacks of a training run: they save its state, write logs, and stop it cleanly after a signal."""
 
 import math
 import signal
@@ -18,22 +18,26 @@ from unet_deblur_tf.utils.files import write_by_rename
 
 
 def training_callbacks(run):
-    """Keras' callbacks: best weights, resuming, logs; in that order, so that a kill leaves what was saved before it.
+    """Creates the callbacks of a run: for the best network, the logs and the state, in this order.
 
-    On machines beside the chief they write nothing.
+    The state comes last: an epoch counts as completed only when everything else about it has been written. On
+    machines other than the chief the callbacks write nothing.
 
     Args:
         run: `train.Run`.
+
+    Returns:
+        List of `keras.callbacks.Callback`.
     """
     plateau = run.settings.schedule == "plateau"
     if not distribution.is_chief():
-        found = [keras.callbacks.TerminateOnNaN()]
-        return [*found, distribution.FollowRate()] if plateau else found
+        worker = [keras.callbacks.TerminateOnNaN()]
+        return [*worker, distribution.FollowRate()] if plateau else worker
     history = run.work / "history.csv"
-    # A number of its own per run, the same when it goes on: that of the version it will become.
+    # Each run has its own log folder, numbered as the version that it will publish. A resumed run uses the same one.
     logs = str(run.base / "logs" / str(loading.next_version(run.base)))
     past = checkpoints.past_epochs(history, run.epochs_done)
-    found = [
+    chief = [
         keras.callbacks.TerminateOnNaN(),
         SaveBest(run.network, run.work / "best.keras", "val_psnr", past),
         keras.callbacks.CSVLogger(str(history), append=run.epochs_done > 0),
@@ -42,15 +46,15 @@ def training_callbacks(run):
         SaveState(run.work),
     ]
     if plateau:
-        found[:0] = [ReduceOnPlateau(past, patience=2), distribution.FollowRate()]
-    return found
+        chief[:0] = [ReduceOnPlateau(past, patience=2), distribution.FollowRate()]
+    return chief
 
 
 class SaveState(keras.callbacks.Callback):
-    """After each epoch writes what `restore` reads; comes last, so that an epoch counts when all is done.
+    """Writes the state of training after each epoch, for `checkpoints.restore`. Must be the last callback.
 
     Args:
-        work: `Path`.
+        work: `Path` of the run's work folder.
     """
 
     def __init__(self, work):
@@ -67,13 +71,15 @@ class SaveState(keras.callbacks.Callback):
 
 
 class SaveBest(keras.callbacks.Callback):
-    """Keeps the network of the best epoch, by a rename; Keras' ModelCheckpoint writes over the one before it.
+    """Saves the network of the best epoch.
+
+    Unlike Keras' ModelCheckpoint, it writes to a temporary file, which then replaces the previous one.
 
     Args:
-        network: `keras.Model` to save, whose layers the trained one has.
-        path: `Path` of a `.keras` file.
-        monitor: str, what is best when it is largest.
-        past: rows of the epochs before this process, see `past_epochs`.
+        network: `keras.Model` to save; it shares its weights with the trained model.
+        path: `Path` of the `.keras` file.
+        monitor: str, the metric that decides; larger is better.
+        past: list of dict, the epochs before this process, see `checkpoints.past_epochs`.
     """
 
     def __init__(self, network, path, monitor, past=()):
@@ -90,11 +96,11 @@ class SaveBest(keras.callbacks.Callback):
 
 
 class ReduceOnPlateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras' callback, which after an interruption remembers how long it has been waiting for what.
+    """`keras.callbacks.ReduceLROnPlateau` that continues after an interruption as if there had been none.
 
     Args:
-        past: rows of the epochs before this process, see `past_epochs`.
-        **kwargs: those of `keras.callbacks.ReduceLROnPlateau`.
+        past: list of dict, the epochs before this process, see `checkpoints.past_epochs`.
+        **kwargs: arguments of `keras.callbacks.ReduceLROnPlateau`.
     """
 
     def __init__(self, past=(), **kwargs):
@@ -103,19 +109,20 @@ class ReduceOnPlateau(keras.callbacks.ReduceLROnPlateau):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        reached = float(self.model.optimizer.learning_rate.numpy())
+        restored_rate = float(self.model.optimizer.learning_rate.numpy())
+        # Repeat the decisions of the past epochs, each with the learning rate that it had.
         for row in self.past:
-            # The rate that each epoch had decides whether it was reduced.
             self.model.optimizer.learning_rate.assign(row["learning_rate"])
             self.on_epoch_end(int(row["epoch"]), dict(row))
-        self.model.optimizer.learning_rate.assign(reached)
+        self.model.optimizer.learning_rate.assign(restored_rate)
 
 
 class StopAtStep(keras.callbacks.Callback):
-    """Ctrl-C and SIGTERM stop training at the end of the step that is running; a second Ctrl-C at once.
+    """Stops training after Ctrl-C or SIGTERM at the end of the current step. A second signal stops it at once.
 
     Raises:
         Stopped: in the main thread, from `fit`.
+        KeyboardInterrupt: in the main thread, after a second signal.
     """
 
     def __init__(self):
@@ -125,7 +132,7 @@ class StopAtStep(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if threading.current_thread() is not threading.main_thread():
-            return  # Python delivers signals to the main thread alone
+            return  # Python delivers signals only to the main thread
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._note)
 
@@ -149,19 +156,19 @@ class StopAtStep(keras.callbacks.Callback):
         self._stop()
 
     def restore(self):
-        """Gives the signals back to whoever had them before; `fit` does not say when an error ends it."""
+        """Restores the previous signal handlers. To be called after `fit`, which has no hook for when it fails."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
 
 class TensorBoardPictures(keras.callbacks.Callback):
-    """Writes blurred, restored and sharp validation pictures side by side to TensorBoard after each epoch.
+    """After each epoch writes blurred, restored and sharp validation pictures, side by side, to TensorBoard.
 
     Args:
-        folder: of the logs.
-        store: `PictureStore`; its first pictures are shown, cut to 256x256.
-        count: how many.
+        folder: str, path of the logs.
+        store: `PictureStore`; its first pictures are shown, cropped to 256x256.
+        count: int, number of pictures.
     """
 
     def __init__(self, folder, store, count=4):

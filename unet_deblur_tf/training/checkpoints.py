@@ -1,17 +1,18 @@
-"""What an interrupted training run leaves behind, and how it goes on from there.
+"""Saves the state of a training run after each epoch, and resumes an interrupted run from it.
 
-In the run's work folder:
+A run's work folder contains:
 
-    settings.json          what the run was asked for; a run with other settings does not go on with it
-    epoch-0007.npz         weights and optimizer after seven epochs; one file, so that none of it can be
-                           newer than the rest, and renamed when whole, so that a kill leaves the one before
-    best.keras             the network of the best epoch so far, likewise
+    settings.json          the settings of the run; only a run with the same settings resumes it
+    epoch-0007.npz         weights and optimizer after seven epochs
+    best.keras             the network of the best epoch so far
     history.csv            a row per epoch
 
-Beside it, `.training.lock` keeps a second run away while one is there.
+The state is one file, so that its parts always belong to the same epoch. It is written under a temporary name and then
+renamed, as is best.keras, so a process that is killed leaves the previous state intact. The format is not HDF5, whose
+library crashes the process if the disk is full (h5py 3.14). The training crops are a function of the batch number, so
+they need no state.
 
-Not in HDF5, whose library brings the process down where the disk is full (h5py 3.14). The stream of
-training windows is a function of the batch number, so nothing of it has to be kept.
+`.training.lock` beside the work folder prevents a second run at the same time.
 """
 
 import contextlib
@@ -31,23 +32,23 @@ STATE = "epoch-{:04d}.npz"
 
 @contextlib.contextmanager
 def run_lock(base):
-    """Within the block no other run on this machine, or on any that shares the folder, trains there.
+    """Within the block, no other run can train in the folder, on this machine or on others that share it.
 
     Args:
-        base: `Path` of a folder, which is made if there is none.
+        base: `Path` of the folder; it is created if it does not exist.
 
     Raises:
-        InputError: if another run is there, or the folder cannot be written to.
+        InputError: if another run is training there, or the folder cannot be written to.
     """
     make_folder(base)
     lock = filelock.FileLock(base / ".training.lock")
     try:
-        # The system frees it, too, whichever way the process ends.
+        # The system releases the lock when the process ends, however it ends.
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise InputError(f"Another run is training in {base}: wait for it, or give another --output") from None
     except (NotImplementedError, OSError):
-        pass  # some network file systems have no locks
+        pass  # some network file systems do not support locks
     try:
         yield
     finally:
@@ -55,41 +56,43 @@ def run_lock(base):
 
 
 def prepare(work, settings, fresh):
-    """Makes the folder of a run, or finds an interrupted run there that can go on: it must have had the same settings.
+    """Creates the work folder of a run, unless it contains an interrupted run to resume.
 
     Args:
-        work: `Path`.
-        settings: dict.
-        fresh: bool, forget what is there.
+        work: `Path` of the work folder.
+        settings: dict, the settings of the run; an interrupted run must have had the same.
+        fresh: bool, whether to discard an interrupted run.
 
     Returns:
-        Number of epochs that the interrupted run had completed, 0 if there was none.
+        int, the number of epochs that the interrupted run completed, 0 if there is none.
 
     Raises:
-        InputError: if it had other settings, naming them.
+        InputError: if the interrupted run had other settings. The message lists them.
     """
-    ours = json.loads(json.dumps(settings))
+    settings = json.loads(json.dumps(settings))  # as a file would hold them
     epochs_done = 0 if fresh else completed_epochs(work)
     if epochs_done:
-        theirs = recorded_settings(work)
+        recorded = recorded_settings(work)
         differing = [
-            f"{key} {theirs.get(key)!r} (now {value!r})" for key, value in ours.items() if theirs.get(key) != value
+            f"{key} {recorded.get(key)!r} (now {value!r})"
+            for key, value in settings.items()
+            if recorded.get(key) != value
         ]
         if differing:
             raise InputError(
                 f"{work} holds an interrupted run with other settings: {', '.join(differing)}. "
-                "Use the same ones to go on with it, --fresh to forget it, or another --output"
+                "Use the same ones to continue it, --fresh to discard it, or another --output"
             )
         return epochs_done
     shutil.rmtree(work, ignore_errors=True)
     make_folder(work)
     with write_by_rename(work / "settings.json") as path:
-        path.write_text(json.dumps(ours, indent=1))
+        path.write_text(json.dumps(settings, indent=1))
     return 0
 
 
 def recorded_settings(work):
-    """The settings of an interrupted run, empty if there is none or it had not completed an epoch."""
+    """The settings of an interrupted run; empty if there is none, or it did not complete an epoch."""
     if not completed_epochs(work):
         return {}
     try:
@@ -99,25 +102,33 @@ def recorded_settings(work):
 
 
 def completed_epochs(work):
-    """Number of epochs that an interrupted run had completed, 0 if there was none."""
+    """The number of epochs that an interrupted run completed, 0 if there is none."""
     numbers = [re.fullmatch(r"epoch-(\d+)\.npz", path.name) for path in work.glob("epoch-*.npz")]
     return max((int(match[1]) for match in numbers if match), default=0)
 
 
 def restore(model, work, epochs_done):
-    """Gives a compiled model, whose optimizer is built, the state of an interrupted run."""
+    """Loads the state of an interrupted run into a compiled model, whose optimizer must be built."""
     with np.load(work / STATE.format(epochs_done)) as saved:
         for number, variable in enumerate(state(model)):
             variable.assign(saved[f"arr_{number}"])
 
 
 def state(model):
-    """All variables that training changes."""
+    """All variables that training changes: those of the model and of its optimizer."""
     return [*model.variables, *model.optimizer.variables]
 
 
 def past_epochs(history, epochs_done):
-    """The rows of the completed epochs as dicts of floats; forgets rows of an epoch that was cut short."""
+    """Reads the completed epochs, and removes the rows of an interrupted epoch from the file.
+
+    Args:
+        history: `Path` of `history.csv`.
+        epochs_done: int, number of completed epochs.
+
+    Returns:
+        List of dict, a row per epoch, with floats as values.
+    """
     if not history.exists():
         return []
     with open(history, newline="") as file:

@@ -1,4 +1,4 @@
-"""How a network is compiled for `fit`: its form, loss, optimizer, schedule and metrics."""
+"""Compiles a network for `fit`: the form that is trained, loss, optimizer, schedule and metrics."""
 
 import keras
 import tensorflow as tf
@@ -12,14 +12,29 @@ from unet_deblur_tf.training.optimizers import make_optimizer
 
 
 def prepare_for_fit(network, devices=1):
-    """The model that is trained, of the network's own layers; for several devices, in the strategy's scope."""
-    # Measured on a CPU alone (docs/speed.md); a GPU may prefer the network as built.
+    """Rewrites a network into the form that is trained. For several devices, call it in the strategy's scope.
+
+    Args:
+        network: `keras.Model` as `models.unet.build` returns it.
+        devices: int, number of devices.
+
+    Returns:
+        `keras.Model` that shares its weights with `network`.
+    """
+    # The faster form was measured only on CPUs (docs/speed.md), so GPUs train the network as it was built.
     model = network if tf.config.list_physical_devices("GPU") else for_training(network)
     return model if devices == 1 else distribution.distributed_model(model)
 
 
 def compile_model(model, settings):
-    """Compiles with the loss, the schedule and the metrics of the settings; XLA on a GPU, where it pays."""
+    """Compiles a model with the loss, optimizer and schedule of the settings, and with PSNR and SSIM as metrics.
+
+    On a single GPU the model is compiled by XLA, which makes it faster there.
+
+    Args:
+        model: `keras.Model`.
+        settings: `train.Settings`.
+    """
     rate = settings.learning_rate
     if settings.schedule == "cosine":
         steps = settings.epochs * settings.steps_per_epoch
@@ -31,16 +46,16 @@ def compile_model(model, settings):
         optimizer=make_optimizer(settings.optimizer, rate),
         loss=weighted_loss(LOSSES[settings.loss]),
         metrics=[metrics.psnr, metrics.ssim],
-        # Under a strategy, Keras 3.15 would compile the exchange between devices too, which XLA refuses.
+        # Under a strategy, Keras 3.15 would also compile the communication between devices, which XLA does not support.
         jit_compile=len(tf.config.list_physical_devices("GPU")) == 1 and not tf.distribute.has_strategy(),
     )
     make_variables(model)
 
 
 def make_variables(model):
-    """Makes the variables of optimizer and metrics: when the first step makes them, TensorFlow traces it twice."""
+    """Creates the variables of optimizer and metrics: if the first step did, TensorFlow would trace it twice."""
     model.optimizer.build(model.trainable_variables)
-    if not tf.distribute.has_strategy():  # where Keras does it by itself
+    if not tf.distribute.has_strategy():  # under a strategy Keras does this itself
         blank = tf.zeros((1, metrics.SSIM_WINDOW, metrics.SSIM_WINDOW, 3))
         model.compute_metrics(blank, blank, blank)
         model.reset_metrics()

@@ -1,8 +1,8 @@
-"""Training on several GPUs and on several machines: which strategy, whose share of a batch, who writes.
+"""Training on several GPUs or several machines: the strategy, each process's share of a batch, and who writes files.
 
-With `TF_CONFIG` in the environment, as TensorFlow defines it, every machine runs the same command and
-trains the same network on its share of each global batch. All of the cure for `fit` of Keras 3 under
-MultiWorkerMirroredStrategy (https://github.com/keras-team/keras/issues/20585) is here: `Distributed`.
+Several machines run the same command with the environment variable `TF_CONFIG`, as TensorFlow defines it. They train
+the same network, each on its share of every global batch. `Distributed` works around what keeps `fit` of Keras 3 from
+running under MultiWorkerMirroredStrategy (https://github.com/keras-team/keras/issues/20585).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from unet_deblur_tf.errors import InputError
 
-# What is seen when another machine is gone.
+# The errors that show that another machine is gone.
 LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -27,21 +27,21 @@ LOST = (
 )
 
 
-MOST_STARTS = 100
-CHIEF_FIRST = 10  # seconds
+MOST_STARTS = 100  # how often a process restarts after another machine is gone
+CHIEF_FIRST = 10  # seconds that the other workers wait before they restart
 
 
 class WorkerLost(Exception):
-    """Another machine is gone; the message says how it showed."""
+    """Another machine is gone. The message is the name of the error that showed it."""
 
 
 class Share(NamedTuple):
-    """The replicas whose windows one process computes.
+    """The replicas that one process runs.
 
     Attributes:
-        first: number of the first of them among all.
-        here: how many.
-        total: of all processes.
+        first: int, number of the process's first replica among all replicas.
+        here: int, number of replicas of this process.
+        total: int, number of replicas of all processes.
     """
 
     first: int = 0
@@ -50,10 +50,13 @@ class Share(NamedTuple):
 
 
 def cluster():
-    """What `TF_CONFIG` says: (number of workers, this one's index), or None where it is not set.
+    """Reads `TF_CONFIG`.
+
+    Returns:
+        (number of workers, index of this worker), or None if `TF_CONFIG` is not set.
 
     Raises:
-        InputError: if it is not the description of a cluster with this process in it.
+        InputError: if it does not describe a cluster of workers with this process among them.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -73,49 +76,51 @@ def cluster():
 
 
 def strategy():
-    """MultiWorkerMirroredStrategy if there is a `TF_CONFIG`, MirroredStrategy if there are several GPUs, else none.
+    """Creates MultiWorkerMirroredStrategy with a `TF_CONFIG`, MirroredStrategy with several GPUs, else the default one.
 
-    To be called before anything else of TensorFlow. Waits until all workers are there.
+    Must be called before any other use of TensorFlow. It waits until all workers are there.
     """
-    found = cluster()
-    if found is not None and found[0] > 1:
-        print(f"Worker {found[1]} of {found[0]}: waiting for the others", flush=True)
+    workers, index = cluster() or (1, 0)
+    if workers > 1:
+        print(f"Worker {index} of {workers}: waiting for the others", flush=True)
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
 def is_chief():
-    """Whether this process is the one that writes."""
-    found = cluster()
-    return found is None or found[1] == 0
+    """Whether this process is the chief, the first worker, which writes all files."""
+    _, index = cluster() or (1, 0)
+    return index == 0
 
 
 def share(distribution):
-    """This process's `Share`."""
-    found = cluster()
+    """The `Share` of this process under a strategy."""
     total = distribution.num_replicas_in_sync
-    workers, index = found or (1, 0)
+    workers, index = cluster() or (1, 0)
     here = total // workers
     return Share(index * here, here, total)
 
 
 def distributed(distribution, make_dataset):
-    """A dataset for `fit` whose elements are each for one replica.
+    """Creates a dataset for `fit` under a strategy, with an element for each replica.
 
     Args:
-        distribution: a strategy.
-        make_dataset: function of a `Share` to a `tf.data.Dataset` that yields the
-            elements of its replicas in turn.
+        distribution: `tf.distribute.Strategy`.
+        make_dataset: function from a `Share` to a `tf.data.Dataset` that yields the elements of its replicas in turn.
     """
-    mine = share(distribution)
-    if mine.total == 1:
-        return make_dataset(mine)
-    return distribution.distribute_datasets_from_function(lambda context: make_dataset(mine))
+    own_share = share(distribution)
+    if own_share.total == 1:
+        return make_dataset(own_share)
+    return distribution.distribute_datasets_from_function(lambda context: make_dataset(own_share))
 
 
 def distributed_model(model):
-    """The model in the form that `fit` needs under a strategy, sharing its layers; to be called in its scope."""
+    """Rewrites a model into the form that `fit` needs under a strategy. Call it in the strategy's scope.
+
+    Returns:
+        A `Distributed` model that shares the layers of `model`.
+    """
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
@@ -123,23 +128,25 @@ def distributed_model(model):
 
 
 class Distributed(keras.Model):
-    """A functional model that `fit` can train under any strategy, with the same result as one device would give.
+    """A functional model that `fit` can train under any strategy, with the same result as on one device.
 
-    Keras 3.15 falls short of that in three places. Before the first step it takes the
-    mean of all replicas' pictures to learn their shape, which MultiWorkerMirroredStrategy
-    refuses. It averages what the steps return along an axis that scalars do not have.
-    And it clips the gradients of each replica by themselves, before adding them up.
+    It works around three problems of Keras 3.15:
+
+    - Before the first step, Keras averages the pictures of all replicas to learn their shape, which
+      MultiWorkerMirroredStrategy rejects.
+    - Keras averages the results of the steps along an axis that scalars do not have.
+    - Keras clips the gradients of each replica separately, before it adds them up.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if iterator is not None:
             for _, _, batches in iterator:
-                data_batch = tf.nest.map_structure(self._of_one_replica, next(batches))
+                data_batch = tf.nest.map_structure(self._first_local_value, next(batches))
                 break
         with self.distribute_strategy.scope():
             self._symbolic_build(data_batch=data_batch)
 
-    def _of_one_replica(self, value):
+    def _first_local_value(self, value):
         return self.distribute_strategy.experimental_local_results(value)[0]
 
     def compile(self, optimizer=None, **kwargs):
@@ -159,29 +166,31 @@ class Distributed(keras.Model):
         return self._averageable(super().test_step(data))
 
     def _averageable(self, logs):
+        """Gives the results the axis along which Keras averages them."""
         if not isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return logs
         return {name: tf.reshape(value, [1]) for name, value in logs.items()}
 
 
 def broadcast_from_chief(distribution, value):
-    """An int that the chief has, in every process."""
+    """Returns the chief's `value`, an int, in every process."""
     if cluster() is None or distribution.num_replicas_in_sync == 1:
         return value
 
     def add_up():
-        mine = tf.constant(value if is_chief() else 0, tf.int64)
-        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-        return tf.distribute.get_replica_context().all_reduce("SUM", tf.where(first, mine, 0))
+        context = tf.distribute.get_replica_context()
+        own_value = tf.constant(value if is_chief() else 0, tf.int64)
+        first = context.replica_id_in_sync_group == 0
+        return context.all_reduce("SUM", tf.where(first, own_value, 0))
 
     return int(distribution.experimental_local_results(distribution.run(tf.function(add_up)))[0])
 
 
 def check_agreement(distribution, settings):
-    """Makes sure that every process was given the same settings.
+    """Checks that all processes have the same settings.
 
     Raises:
-        InputError: in those that were not.
+        InputError: in the processes whose settings differ from the chief's.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest()
     number = int.from_bytes(digest[:4], "big")
@@ -190,53 +199,54 @@ def check_agreement(distribution, settings):
 
 
 class FollowRate(keras.callbacks.Callback):
-    """Takes over the learning rate that the chief has after each epoch."""
+    """After each epoch, copies the chief's learning rate to all processes."""
 
     def on_epoch_end(self, epoch, logs=None):
         copy_from_chief(self.model.distribute_strategy, [self.model.optimizer.learning_rate])
 
 
 def copy_from_chief(distribution, variables):
-    """Gives the variables of every process the values that they have in the chief's."""
+    """Copies the values of the chief's variables to those of all processes."""
     if cluster() is None or distribution.num_replicas_in_sync == 1:
         return
     raw = [variable.value if isinstance(variable, keras.Variable) else variable for variable in variables]
 
     @tf.function
     def values():
-        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-
-        def add_up(variable):
-            kept = tf.where(first, variable, tf.zeros_like(variable))
-            return tf.distribute.get_replica_context().all_reduce("SUM", kept)
-
-        return [add_up(variable) for variable in raw]
+        context = tf.distribute.get_replica_context()
+        first = context.replica_id_in_sync_group == 0
+        return [context.all_reduce("SUM", tf.where(first, variable, tf.zeros_like(variable))) for variable in raw]
 
     for variable, value in zip(variables, distribution.run(values)):
         variable.assign(distribution.experimental_local_results(value)[0])
 
 
 def was_restarted():
-    """Whether this process goes on with what one of the same command began, see `restart_process`."""
+    """Whether this process was started by `restart_process`, and continues the run of its predecessor."""
     return "UNET_DEBLUR_STARTS" in os.environ
 
 
 def restart_process(lost):
-    """Replaces this process by a new one of the same command, which waits for all workers and goes on with them.
+    """Replaces this process by a new one with the same command, which waits for all workers and continues the run.
+
+    Args:
+        lost: `WorkerLost`.
 
     Raises:
-        WorkerLost: `lost`, if this has been done `MOST_STARTS` times.
+        WorkerLost: `lost`, after `MOST_STARTS` restarts.
     """
     starts = int(os.environ.get("UNET_DEBLUR_STARTS", 0)) + 1
     if starts > MOST_STARTS:
         raise lost
     os.environ["UNET_DEBLUR_STARTS"] = str(starts)
     print(
-        f"\nAnother worker is gone ({lost}): starting again, to go on when all are there", file=sys.stderr, flush=True
+        f"\nAnother worker is gone ({lost}): restarting, to continue when all workers are there",
+        file=sys.stderr,
+        flush=True,
     )
     sys.stdout.flush()
     if not is_chief():
-        # After the first worker, which the others register with: before it has noticed, it would take a worker that
-        # comes back for one more loss.
+        # The first worker, with which the others register, must notice the loss before they come back, or it would take
+        # a returning worker for another loss.
         time.sleep(CHIEF_FIRST)
     os.execv(sys.executable, [sys.executable, *sys.argv])

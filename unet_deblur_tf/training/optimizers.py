@@ -1,4 +1,4 @@
-"""The optimizers of `train.py --optimizer`, Muon for convolutional networks among them."""
+"""The optimizers of the flag `--optimizer`, among them Muon for convolutional networks."""
 
 import keras
 from keras import ops
@@ -10,23 +10,22 @@ from unet_deblur_tf.models.layers import PACKAGE
 class ConvolutionMuon(keras.optimizers.Muon):
     """Muon for convolution kernels, AdamW for everything else.
 
-    Muon replaces the momentum of a weight matrix by the nearest matrix whose directions
-    all have the same size (by five Newton-Schulz iterations), so that rare directions
-    are learnt as fast as frequent ones. `keras.optimizers.Muon` does this for dense
-    kernels and leaves convolutions to AdamW; here a kernel `(height, width, channels,
-    filters)` counts as a matrix of `height * width * channels` rows. Kernels to fewer
-    than `FEWEST_FILTERS` channels, such as the output's, stay with AdamW.
+    Muon replaces the momentum of a weight matrix by the nearest orthogonal matrix, computed by five Newton-Schulz
+    iterations. All directions then have the same size, so rare directions are learnt as fast as frequent ones.
+    `keras.optimizers.Muon` does this for dense kernels and leaves convolutions to AdamW. Here a convolution kernel
+    `(height, width, channels, filters)` counts as a matrix of `height * width * channels` rows. Kernels with fewer than
+    `FEWEST_FILTERS` filters, such as the output layer's, stay with AdamW.
 
-    The iterations X <- (a + b X X' + c (X X')^2) X are made on the Gram matrix G = X X' alone,
-    of which every factor is a polynomial, so that they commute: P = a + b G + c G^2, then
-    G <- P^2 G, and the product of all P times X at the end. The same to rounding, with two products
-    of X's size instead of ten.
+    The iterations X <- (a + b X X' + c (X X')^2) X are computed on the Gram matrix G = X X' alone. Their factors are
+    polynomials of G, so they commute: P = a + b G + c G^2, then G <- P^2 G, and finally the product of all P times X.
+    The result is the same up to rounding, with two matrix products of X's size instead of ten.
 
-    Args: those of `keras.optimizers.Muon`.
+    Args:
+        Those of `keras.optimizers.Muon`.
 
     References:
         Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
-        Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982 (the size of steps).
+        Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982 (the size of the steps).
     """
 
     FEWEST_FILTERS = 16
@@ -42,7 +41,15 @@ class ConvolutionMuon(keras.optimizers.Muon):
         self.assign_sub(variable, ops.reshape(update, variable.shape))
 
     def zeropower_via_newtonschulz5(self, x, steps):
-        """The matrix that Newton-Schulz iterations make of another, `(rows, columns)`."""
+        """Newton-Schulz iterations towards the nearest orthogonal matrix.
+
+        Args:
+            x: tensor `(rows, columns)`.
+            steps: int, number of iterations.
+
+        Returns:
+            Tensor `(rows, columns)`.
+        """
         if x.shape[0] > x.shape[1]:
             return ops.transpose(self.zeropower_via_newtonschulz5(ops.transpose(x), steps))
         x = x / (ops.norm(x) + 1e-7)
@@ -55,12 +62,14 @@ class ConvolutionMuon(keras.optimizers.Muon):
         return product @ x
 
 
-def make_optimizer(name, rate):
-    """An optimizer with the settings of the recipes.
+def make_optimizer(
+    name: str, rate: float | keras.optimizers.schedules.LearningRateSchedule
+) -> keras.optimizers.Optimizer:
+    """Creates an optimizer with the settings of the recipes.
 
     Args:
-        name: str, one of `recipes.OPTIMIZERS`.
-        rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+        name: str, one of `configs.OPTIMIZERS`.
+        rate: learning rate, float or `keras.optimizers.schedules.LearningRateSchedule`.
     """
     if name == "adam":
         return keras.optimizers.Adam(rate)

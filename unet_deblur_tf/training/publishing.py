@@ -1,4 +1,4 @@
-"""What becomes of a trained network: its pooling is chosen, it is scored, exported and put beside its run's files."""
+"""Publishes a trained network: chooses its pooling, scores it, and exports it with the files of its run."""
 
 import csv
 import dataclasses
@@ -18,20 +18,21 @@ from unet_deblur_tf.models.transforms import pooling_of, squeeze_layers, with_lo
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.utils.files import write_by_rename
 
-POOLING_LIMIT = 16  # validation pictures on which pooling is chosen
+POOLING_LIMIT = 16  # number of validation pictures for the choice of pooling
 
 
 def choose_pooling(model, crop, val_pairs, wanted="auto"):
-    """Global or local pooling for squeeze-and-excitation: as asked for, or what scores higher on validation pictures.
+    """Chooses global or local pooling for squeeze-and-excitation.
 
     Args:
-        model: `keras.Model`.
-        crop: side of the windows it was trained on.
-        val_pairs: list of `Pair`, scored at full size.
-        wanted: one of `POOLINGS`.
+        model: `keras.Model` with global pooling.
+        crop: int, side of the training crops in pixels.
+        val_pairs: list of `Pair`, the validation pictures, which are scored at full size.
+        wanted: one of `configs.POOLINGS`; "auto" for the one with the higher PSNR on the validation pictures.
 
     Returns:
-        (the model with that pooling, what to record of it).
+        (the model with that pooling, dict with the choice and the scores for `run.json`). For a network without
+        squeeze-and-excitation, (the model, None).
     """
     if not squeeze_layers(model):
         return model, None
@@ -49,7 +50,21 @@ def choose_pooling(model, crop, val_pairs, wanted="auto"):
 
 
 def publish(model, settings, base, work, test_pairs, pooling=None):
-    """Scores and exports the network; puts the run's files inside the new version and beside it."""
+    """Scores and exports the network, and writes the files of the run.
+
+    The files (`export.RUN_FILES`) go into the `assets.extra/` of the new version and into the model base path.
+
+    Args:
+        model: `keras.Model`, the best network of the run.
+        settings: `train.Settings`.
+        base: `Path`, the model base path.
+        work: `Path`, the run's work folder.
+        test_pairs: list of `Pair`.
+        pooling: dict or None, as `choose_pooling` returns it.
+
+    Returns:
+        (`Path` of the version folder, summary of the scores, see `report.summarise`).
+    """
     model.save(work / "model.keras")
     restore = Restorer(model)
     scores = score(restore, test_pairs)
@@ -70,9 +85,9 @@ def publish(model, settings, base, work, test_pairs, pooling=None):
         },
     }
     (work / "run.json").write_text(json.dumps(run, indent=1) + "\n")
-    kept = [work / name for name in RUN_FILES]
-    folder = saved_model.publish(model, base, {path.name: path for path in kept})
-    for path in kept:
+    files = [work / name for name in RUN_FILES]
+    folder = saved_model.publish(model, base, {path.name: path for path in files})
+    for path in files:
         with write_by_rename(base / path.name) as partial:
             shutil.copy2(path, partial)
     write_configs(base.parent)

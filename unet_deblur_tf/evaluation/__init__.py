@@ -1,1 +1,1 @@
-"""How good a network is: metrics, protocol, tables and reports."""
+"""Scores networks: metrics, protocols, tables and reports."""

@@ -1,26 +1,33 @@
-"""Scores of a picture after it was aligned with the sharp one: the protocol of RealBlur.
+"""Scores a picture after aligning it with the sharp one: the protocol of RealBlur.
 
-RealBlur's two cameras see a scene from places that differ by a little, so its authors look for the homography that fits
-a restored picture best to the sharp one, and score what both show: Rim et al., "Real-World Blur Dataset for Learning
-and Benchmarking Deblurring Algorithms", ECCV 2020, and the evaluation code that they published with it.
+RealBlur's two cameras see a scene from slightly different positions. So its authors align the restored picture with the
+sharp one by a homography, and score the part that both show:
 
-1. The picture's light is matched to the sharp one's by one factor, sum(x z) / sum(z z).
-2. ECC (Evangelidis, Psarakis, PAMI 2008) finds a homography: 100 iterations, on grey, smoothed by 5x5.
-3. The picture is warped (cubic), and what it does not reach is left out, of PSNR and of SSIM.
+1. One factor matches the brightness of the picture z to that of the sharp one x: sum(x z) / sum(z z).
+2. ECC finds a homography between the grey pictures, smoothed by 5x5, in 100 iterations.
+3. The picture is warped with cubic interpolation. PSNR and SSIM leave out the pixels that the warped picture does not
+   cover.
 
-The authors align restored pictures alone; here the blurred one is aligned, too, so that a gain is that of restoring.
+The authors align only restored pictures. Here the blurred picture is aligned, too, so that the gain is due to restoring
+alone.
+
+References:
+    Rim et al., "Real-World Blur Dataset for Learning and Benchmarking Deblurring Algorithms", ECCV 2020, with its
+    published evaluation code.
+    Evangelidis, Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", PAMI 2008
+    (ECC).
 """
 
 import cv2
 import numpy as np
 
 ITERATIONS, SMOOTHING = 100, 5
-WINDOW, SIGMA = 11, 1.5  # of SSIM, as Wang et al., IEEE TIP 2004
+WINDOW, SIGMA = 11, 1.5  # the window of SSIM, as in Wang et al., IEEE TIP 2004
 C1, C2 = 0.01**2, 0.03**2
 
 
 def aligned_scores(sharp, picture):
-    """PSNR and SSIM of a picture after aligning it.
+    """Computes PSNR and SSIM of a picture after alignment.
 
     Args:
         sharp, picture: uint8 `(height, width, 3)`.
@@ -28,7 +35,7 @@ def aligned_scores(sharp, picture):
     Returns:
         (PSNR in dB, SSIM), floats.
     """
-    sharp, picture = (each.astype(np.float32) / 255 for each in (sharp, picture))
+    sharp, picture = sharp.astype(np.float32) / 255, picture.astype(np.float32) / 255
     picture, sharp, mask = align(sharp, picture)
     error = np.sum((sharp - picture) ** 2, dtype=np.float64) / np.sum(mask)
     psnr = -10 * np.log10(max(error, 1e-10))
@@ -46,17 +53,17 @@ def align(sharp, picture):
         sharp, picture: float32 `(height, width, 3)` in 0..1.
 
     Returns:
-        (the picture, the sharp one, the mask), float32 of the same shape; all are 0 where the picture does not reach. A
-        picture for which no homography is found stays where it is.
+        (warped picture, sharp picture, mask), all float32 `(height, width, 3)`, and 0 at pixels that the warped picture
+        does not cover. If ECC finds no homography, the picture is not warped.
     """
     picture = np.sum(sharp * picture) / max(np.sum(picture * picture), 1e-8) * picture
-    grey = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (sharp, picture))
+    grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (sharp, picture))
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ITERATIONS, 0)
     try:
         _, warp = cv2.findTransformECC(
             *grey, np.eye(3, dtype=np.float32), cv2.MOTION_HOMOGRAPHY, criteria, None, SMOOTHING
         )
-    except cv2.error:  # nothing in common, such as a black picture
+    except cv2.error:  # the pictures have nothing in common, for example if one is black
         return picture, sharp, np.ones_like(sharp)
     size = sharp.shape[1::-1]
     inverse = cv2.WARP_INVERSE_MAP
@@ -66,12 +73,22 @@ def align(sharp, picture):
 
 
 def ssim_map(first, second):
-    """SSIM at each place and channel of float32 pictures `(height, width, channels)` in 0..1, not valid at borders."""
+    """Computes SSIM at each pixel and channel. The values within 5 pixels of the border are not valid.
+
+    Args:
+        first, second: float32 `(height, width, channels)` in 0..1.
+
+    Returns:
+        float64 `(height, width, channels)`.
+    """
 
     def mean(field):
         return cv2.GaussianBlur(field, (WINDOW, WINDOW), SIGMA, borderType=cv2.BORDER_REFLECT)
 
-    first, second = first.astype(np.float64), second.astype(np.float64)  # variances are small differences
+    first, second = (
+        first.astype(np.float64),
+        second.astype(np.float64),
+    )  # float64, since variances are small differences of large numbers
     mean1, mean2 = mean(first), mean(second)
     variances = mean(first**2) - mean1**2 + mean(second**2) - mean2**2
     covariance = mean(first * second) - mean1 * mean2

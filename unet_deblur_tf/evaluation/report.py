@@ -1,4 +1,4 @@
-"""Scores as means with intervals, as a table, as files, and as a sheet of pictures."""
+"""Reports scores: means with confidence intervals, tables, files and a sheet of pictures."""
 
 import csv
 import json
@@ -11,20 +11,25 @@ from unet_deblur_tf.utils.files import write_by_rename
 from unet_deblur_tf.utils.sheets import comparison_sheet
 
 REPORT_FILES = ("metrics.json", "per_image.csv", "comparison.png")
-FEWEST_FOR_INTERVAL = 10  # pictures
+FEWEST_FOR_INTERVAL = 10  # the smallest number of pictures for a confidence interval
 
 
-def summarise(scores):
-    """Means over the pictures, as `metrics.json` holds them.
+def summarise(scores: list[Score]) -> dict:
+    """Summarises the scores of all pictures, as `metrics.json` contains them.
+
+    Args:
+        scores: list of `Score`.
 
     Returns:
-        dict: "images", "input", "restored" and "gain" (each {"psnr", "ssim"}, and from
-        ten pictures on "psnr_interval" and "ssim_interval", bootstrap 95 %),
-        "sequences" (the same without intervals, where there are several) and
-        "seconds_per_picture" (median).
+        dict with these keys:
+            "images": number of pictures.
+            "input", "restored", "gain": dict of the means "psnr" and "ssim". With ten pictures or more also
+                "psnr_interval" and "ssim_interval", 95 % bootstrap intervals.
+            "sequences": if there are several, a dict from each sequence to the same entries without intervals.
+            "seconds_per_picture": median.
     """
     summary = {"images": len(scores), **_means(scores, intervals=len(scores) >= FEWEST_FOR_INTERVAL)}
-    sequences = {}
+    sequences: dict[str, list[Score]] = {}
     for item in scores:
         sequences.setdefault(item.sequence, []).append(item)
     if len(sequences) > 1:
@@ -48,13 +53,24 @@ def _means(scores, intervals):
 
 
 def bootstrap_interval(values, resamples=10_000, seed=0):
-    """95 % interval of the mean by resampling the pictures: [low, high]. Efron, "Bootstrap methods", 1979."""
+    """Computes the 95 % interval of a mean by the bootstrap.
+
+    Args:
+        values: array `(pictures,)`.
+        resamples: int, number of resamples.
+        seed: int.
+
+    Returns:
+        [low, high], floats.
+
+    Reference: Efron, "Bootstrap methods: another look at the jackknife", 1979.
+    """
     chosen = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
     return [float(limit) for limit in np.percentile(values[chosen].mean(axis=1), [2.5, 97.5])]
 
 
-def table(summary):
-    """The summary as lines of text: the blurred input's row first."""
+def table(summary: dict) -> str:
+    """Formats a summary (see `summarise`) as text: rows for the blurred input, the restored picture and the gain."""
     with_interval = "psnr_interval" in summary["gain"]
     width = max([14, *(len(name) for name in summary.get("sequences", ()))])
     psnr_head, ssim_head = "PSNR (dB)", SSIM_NAMES[summary.get("protocol", "full")]
@@ -82,11 +98,11 @@ def table(summary):
     return "\n".join(lines)
 
 
-def table_of_sets(summaries):
-    """The summaries of several data sets as one table, a row each.
+def table_of_sets(summaries: dict[str, dict]) -> str:
+    """Formats the summaries of several data sets as one table, with a row for each set.
 
     Args:
-        summaries: dict from names to summaries.
+        summaries: dict from the name of the set to its summary.
     """
     width = max(len(name) for name in summaries)
     lines = [f"{'':{width}}  images  {'blurred input':<16}  {'restored':<16}  {'gain':<16}  s per picture"]
@@ -101,7 +117,14 @@ def table_of_sets(summaries):
 
 
 def write_report(folder, summary, scores, sheet):
-    """Writes `metrics.json`, `per_image.csv` and `comparison.png` into a folder, each by renaming."""
+    """Writes `metrics.json`, `per_image.csv` and `comparison.png`.
+
+    Args:
+        folder: `Path` of an existing folder.
+        summary: dict, see `summarise`.
+        scores: list of `Score`.
+        sheet: `PIL.Image.Image`, see `comparison`.
+    """
     with write_by_rename(folder / "metrics.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n")
     with write_by_rename(folder / "per_image.csv") as path, open(path, "w", newline="") as file:
@@ -113,11 +136,12 @@ def write_report(folder, summary, scores, sheet):
 
 
 def comparison(restore, pairs, scores, protocol="full", rows=3):
-    """A sheet of pictures, blurred, restored and sharp side by side: from the largest gain to the smallest.
+    """Draws a sheet of blurred, restored and sharp pictures side by side, from the largest gain to the smallest.
 
     Args:
-        restore, pairs, scores: as given to and returned by `scoring.score`.
-        rows: number of pictures, evenly spaced by gain, so that the failures show too.
+        restore, pairs, protocol: as for `scoring.score`.
+        scores: list of `Score`, the result of `scoring.score`.
+        rows: int, number of pictures. They are evenly spaced by gain, so that the sheet also shows failures.
 
     Returns:
         `PIL.Image.Image`.
@@ -126,17 +150,17 @@ def comparison(restore, pairs, scores, protocol="full", rows=3):
     rows = min(rows, len(pairs))
     chosen = [by_gain[math.floor(position)] for position in np.linspace(0, len(pairs) - 1, rows)]
     ssim_name = SSIM_NAMES[protocol]
-    lines = []
+    table_rows = []
     for index in chosen:
         blurred, sharp = read_pair(pairs[index], protocol)
         restored = restored_picture(restore, pairs[index], blurred, protocol)
         item = scores[index]
         title = f"{item.sequence}/{item.name}" if item.sequence else item.name
-        lines.append(
+        table_rows.append(
             [
                 (blurred, f"blurred  {item.input_psnr:.2f} dB  {ssim_name} {item.input_ssim:.4f}"),
                 (restored, f"restored  {item.restored_psnr:.2f} dB  {ssim_name} {item.restored_ssim:.4f}"),
                 (sharp, f"sharp  ({title})"),
             ]
         )
-    return comparison_sheet(lines)
+    return comparison_sheet(table_rows)

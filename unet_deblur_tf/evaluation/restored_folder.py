@@ -1,4 +1,4 @@
-"""Pictures that another program restored, found by name for the pairs that they belong to."""
+"""Finds the pictures that another program restored, by the names of the pairs that they belong to."""
 
 import collections
 import os
@@ -9,17 +9,16 @@ from unet_deblur_tf.errors import InputError
 
 
 class RestoredFolder:
-    """A folder of restored pictures, called like the blurred ones.
+    """A folder of pictures that another program restored, named like the blurred or sharp pictures.
 
-    They may lie under the paths of the blurred or sharp pictures, or be called by sequence and name: of a pair
-    `test/GOPR0384_11_00/blur/000001.png`, the picture may be the same path, `GOPR0384_11_00/000001.png`, or
-    `GOPR0384_11_00-000001.png`.
+    The restored picture of `test/GOPR0384_11_00/blur/000001.png` can have the same path below the folder, or be
+    `GOPR0384_11_00/000001.png` or `GOPR0384_11_00-000001.png`.
 
     Args:
-        folder: path.
+        folder: path of the folder.
 
     Raises:
-        InputError: if there are no pictures in it.
+        InputError: if there is no such folder, or it contains no pictures.
     """
 
     def __init__(self, folder):
@@ -33,10 +32,13 @@ class RestoredFolder:
             raise InputError(f"No pictures in {str(folder)!r}, nor below")
 
     def path_for(self, pair):
-        """The restored picture of a `Pair`.
+        """Finds the restored picture of a `Pair`.
+
+        Returns:
+            `Path`.
 
         Raises:
-            InputError: if there is none, or more than one could be meant.
+            InputError: if there is no such picture, or several match equally well.
         """
         sequence = pair.sequence.replace("/", "-")
         stems = dict.fromkeys(
@@ -52,30 +54,42 @@ class RestoredFolder:
             path: max(common_end(path.relative_to(self.folder), place) for place in places) for path in candidates
         }
         best = max(agreement.values())
-        found = [path for path in agreement if agreement[path] == best]
-        if len(found) > 1:
-            raise InputError(f"{found[0]} and {found[1]} could both be {pair.blur} restored: which is meant?")
-        return found[0]
+        matches = [path for path in agreement if agreement[path] == best]
+        if len(matches) > 1:
+            raise InputError(f"{matches[0]} and {matches[1]} could both be {pair.blur} restored: which is meant?")
+        return matches[0]
 
     def read(self, pair, shape):
-        """The restored picture of a `Pair`, uint8 `(height, width, 3)`.
+        """Reads the restored picture of a `Pair`.
+
+        Args:
+            pair: `Pair`.
+            shape: (height, width, 3) of the pair.
+
+        Returns:
+            uint8 `(height, width, 3)`.
 
         Raises:
-            InputError: see `path_for`; and if it has another size than the pair.
+            InputError: as `path_for`, or if the picture differs from the pair in size.
         """
         path = self.path_for(pair)
         picture = read_picture(path)
         if picture.shape != shape:
-            sizes = [f"{each[1]}x{each[0]}" for each in (picture.shape, shape)]
+            sizes = [f"{width}x{height}" for height, width, _ in (picture.shape, shape)]
             raise InputError(f"{path} is {sizes[0]}, but the pair that it belongs to is {sizes[1]}: {pair.blur}")
         return picture
 
 
 def common_end(path, parts):
-    """How many of the last parts of two paths agree, file endings and capitals aside."""
-    ours = [os.path.splitext(part)[0].lower() for part in Path(path).parts]
-    theirs = [os.path.splitext(part)[0].lower() for part in parts]
+    """Counts the last parts in which two paths agree, apart from file endings and upper case.
+
+    Args:
+        path: path.
+        parts: sequence of str, the parts of the other path.
+    """
+    first = [os.path.splitext(part)[0].lower() for part in Path(path).parts]
+    second = [os.path.splitext(part)[0].lower() for part in parts]
     count = 0
-    while count < min(len(ours), len(theirs)) and ours[-1 - count] == theirs[-1 - count]:
+    while count < min(len(first), len(second)) and first[-1 - count] == second[-1 - count]:
         count += 1
     return count

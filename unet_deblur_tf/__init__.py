@@ -2,13 +2,13 @@
 
     import unet_deblur_tf
 
-    unet_deblur_tf.deblur("photo.jpg")                      # to restored/photo.jpg
-    restore = unet_deblur_tf.Restorer("unet")               # uint8 (height, width, 3) to the same
+    unet_deblur_tf.deblur("photo.jpg")                      # writes restored/photo.jpg
+    restore = unet_deblur_tf.Restorer("unet")               # function from and to uint8 (height, width, 3)
     network = unet_deblur_tf.load("unet")                   # a trained keras.Model
-    network = unet_deblur_tf.build("concat_se")             # a fresh one
+    network = unet_deblur_tf.build("concat_se")             # a keras.Model with fresh weights
     summary = unet_deblur_tf.evaluate("unet", "pairs/")     # PSNR and SSIM
 
-Importing the package takes no time: each name loads what it needs when it is first used.
+Importing the package is fast: each of these names imports what it needs at its first use.
 """
 
 import importlib
@@ -42,6 +42,6 @@ def __dir__():
     return sorted({*globals(), *__all__})
 
 
-# Whoever has Keras already means to load a network, perhaps by `keras.saving.load_model`: it knows our layers then.
+# If Keras is imported already, register our layers, so that `keras.saving.load_model` can load our networks.
 if "keras" in sys.modules:
     importlib.import_module("unet_deblur_tf.models")

@@ -1,1 +1,1 @@
-"""The command line: one module for each command, and the flags that they share."""
+"""The command line: a module for each command, and the flags that several commands share."""

@@ -1,10 +1,10 @@
-"""Scores a trained network on pairs: PSNR and SSIM of the blurred input and of the restored picture.
+"""Scores a trained network on pairs: PSNR and SSIM of the blurred and of the restored pictures.
 
-{program}                                                   newest model, scenes made in code
+{program}                                                   the newest model on synthetic scenes
 {program} --model saved_models/unet --data GOPRO_Large/ --report reports/gopro
-{program} --data pairs/ --split all                         every pair of a folder {blur,sharp}/
-{program} --data gopro hide realblur_j --data-dir SETS/     one table of several published test sets
-{program} --restored OTHERS/ --data pairs/                  what another program made of the same pictures
+{program} --data pairs/ --split all                         all pairs of a folder {blur,sharp}/
+{program} --data gopro hide realblur_j --data-dir SETS/     several published test sets in one table
+{program} --restored OTHERS/ --data pairs/                  pictures that another program restored
 """
 
 from pathlib import Path
@@ -21,24 +21,24 @@ def add_arguments(parser):
     parser.add_argument(
         "--split",
         choices=("test", "val", "train", "all"),
-        help="default: test, or the part of a standard set that its scores are of",
+        help="default: test; for a published set, the part that published scores refer to",
     )
-    parser.add_argument("--limit", type=flags.positive_int, help="score only that many pictures, evenly spaced")
+    parser.add_argument("--limit", type=flags.positive_int, metavar="N", help="score only N pictures, evenly spaced")
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
-        help="full: full size, SSIM (default). aligned: the same after aligning with the sharp picture (default for "
-        "RealBlur). original: 224x224, MS-SSIM, to compare with the original project only",
+        help="full: full size, SSIM (default). aligned: the same after alignment with the sharp picture (default for "
+        "RealBlur). original: 224x224, MS-SSIM, only for comparison with the original student project",
     )
     parser.add_argument(
         "--restored",
         type=Path,
         metavar="DIR",
-        help="score the pictures in this folder, which another program restored, instead of a model's",
+        help="score the pictures in this folder, which another program restored, instead of a model",
     )
     flags.add_restoring_arguments(parser)
     parser.add_argument("--report", type=Path, help="folder for metrics.json, per_image.csv and comparison.png")
-    parser.add_argument("--overwrite", action="store_true", help="replace a report that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing report")
 
 
 def main(arguments):

@@ -1,4 +1,4 @@
-"""The command `unet-deblur`, and the start of the scripts that do the same in a clone.
+"""The entry points: the command `unet-deblur`, and the scripts that do the same in a clone of the repository.
 
 unet-deblur deblur photo.jpg               python deblur.py photo.jpg
 unet-deblur train --variant unet           python train.py --variant unet
@@ -27,11 +27,11 @@ def main():
     for name in COMMANDS:
         module = _module(name)
         text = _description(module, f"unet-deblur {name}")
-        one = commands.add_parser(
+        subparser = commands.add_parser(
             name, help=text.partition("\n")[0], description=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        module.add_arguments(one)
-        one.set_defaults(command_to_run=module.main)
+        module.add_arguments(subparser)
+        subparser.set_defaults(command_to_run=module.main)
     arguments = parser.parse_args()
     command = vars(arguments).pop("command_to_run")
     del arguments.print_completion
@@ -39,7 +39,7 @@ def main():
 
 
 def run_script(name):
-    """Runs one command as a script of its own: `python NAME.py ...`.
+    """Runs a command as a script, `python NAME.py ...`.
 
     Args:
         name: str, one of `COMMANDS`.

@@ -1,12 +1,12 @@
-"""Trains a deblurring U-Net, scores it and exports it for TensorFlow Serving.
+"""Trains a U-Net for deblurring, scores it and exports it for TensorFlow Serving.
 
-{program} --variant concat_se                                  scenes made in code, minutes on a CPU
-{program} --variant unet --data photos/ --difficulty mixed     your sharp photos, blurred by us
+{program} --variant concat_se                                  synthetic scenes, minutes on a CPU
+{program} --variant unet --data photos/ --difficulty mixed     your sharp photos, with synthetic blur
 {program} --variant unet --data pairs/ --epochs 300            pairs in GoPro's layout, or {blur,sharp}/
 {program} --variant unet --data gopro --data-dir DIR           GoPro, from GOPRO_Large.zip in DIR
-{program} --variant unet --recipe original                     Adam and 1 - SSIM, as the original project
+{program} --variant unet --recipe original                     the recipe of the original student project
 
-The same command goes on where an interrupted run stopped.
+To continue an interrupted run, give the same command again.
 """
 
 from unet_deblur_tf.commands import flags
@@ -28,43 +28,48 @@ from unet_deblur_tf.utils.scripts import command_line, quiet_tensorflow
 
 def add_arguments(parser):
     """Adds the flags of the command."""
-    parser.add_argument("--variant", choices=VARIANTS, default="unet", help="which network (default: %(default)s)")
-    flags.add_data_arguments(parser)
-    parser.add_argument("--epochs", type=flags.positive_int, default=8, help="default: %(default)s")
     parser.add_argument(
-        "--steps-per-epoch", type=flags.positive_int, help="default: one pass over the pairs, at least 50"
+        "--variant", choices=VARIANTS, default="unet", help="the network to train (default: %(default)s)"
+    )
+    flags.add_data_arguments(parser)
+    parser.add_argument("--epochs", type=flags.positive_int, default=8, help="number of epochs (default: %(default)s)")
+    parser.add_argument(
+        "--steps-per-epoch", type=flags.positive_int, help="default: one pass over the pairs, but at least 50"
     )
     parser.add_argument(
         "--crop",
         type=flags.positive_int,
-        help="side of the training windows; default: 256, or 64 if pictures are smaller",
+        help="side of the training crops in pixels (default: 256, or 64 if a picture is smaller than that)",
     )
     parser.add_argument(
         "--cache",
         choices=("auto", *CACHES),
         default="auto",
-        help="where decoded training pictures are kept (default: memory, disk or none, whichever they fit in first)",
+        help="where decoded training pictures are kept (default: auto, the first of memory and disk with room)",
     )
     parser.add_argument(
         "--crops-per-picture",
         type=flags.positive_int,
         metavar="N",
-        help="windows cut from a picture before the next one is decoded; default: 1, or 12 where none are kept",
+        help="crops taken from a picture before the next one is decoded (default: 1, or 12 with --cache none)",
     )
-    parser.add_argument("--output", default="saved_models", help="default: %(default)s/")
-    parser.add_argument("--seed", type=flags.seed, default=0, help="of weights and windows (default: %(default)s)")
+    parser.add_argument("--output", default="saved_models", help="folder for all variants (default: %(default)s/)")
+    parser.add_argument("--seed", type=flags.seed, default=0, help="seed of weights and crops (default: %(default)s)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
     parser.add_argument(
-        "--start-from", metavar="MODEL", help="begin with the weights of a trained network of the same variant and norm"
+        "--start-from", metavar="MODEL", help="start with the weights of a trained network of the same variant and norm"
     )
-    parser.add_argument("--fresh", action="store_true", help="forget an interrupted run instead of going on with it")
+    parser.add_argument("--fresh", action="store_true", help="discard an interrupted run instead of continuing it")
     parser.add_argument(
         "--pooling",
         choices=POOLINGS,
         default="auto",
-        help="of squeeze-and-excitation in the exported network (default: what scores higher on validation pictures)",
+        help="pooling of squeeze-and-excitation in the exported network (default: auto, the one that scores higher on "
+        "validation pictures)",
     )
-    parser.add_argument("--recipe", choices=RECIPES, default="default", help="what the following default to")
+    parser.add_argument(
+        "--recipe", choices=RECIPES, default="default", help="defaults of the flags below (default: %(default)s)"
+    )
     parser.add_argument("--batch-size", type=flags.positive_int)
     parser.add_argument("--optimizer", choices=OPTIMIZERS)
     parser.add_argument("--learning-rate", type=flags.positive_float)
@@ -90,7 +95,7 @@ def main(arguments):
     except distribution.WorkerLost as lost:
         distribution.restart_process(lost)
     if folder is None:
-        print("Done; the first worker writes what was trained")
+        print("Done; the first worker writes the trained network")
         return
     print(f"\n{table(summary)}\n")
     base = folder.parent

@@ -1,1 +1,1 @@
-"""What has nothing to do with pictures: files, progress bars, hardware, how a command starts and fails."""
+"""Helpers: files, progress bars, hardware, sheets of pictures, and how a command starts and fails."""

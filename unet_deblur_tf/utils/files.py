@@ -1,10 +1,11 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writes files and folders safely: a reader never sees an incomplete file."""
 
 import contextlib
 import errno
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -12,11 +13,11 @@ import platformdirs
 from unet_deblur_tf.errors import InputError, first_line
 
 
-def make_folder(path):
-    """Makes a folder with its parents, and finds out before any long work whether it can be written to.
+def make_folder(path: str | Path) -> None:
+    """Creates a folder and its parents, and checks that it is writable, so that long work does not fail at its end.
 
     Raises:
-        InputError: if it cannot.
+        InputError: if the folder cannot be created or written to.
     """
     path = Path(path)
     probe = path / f".probe-{os.getpid()}"
@@ -28,13 +29,18 @@ def make_folder(path):
         raise InputError(f"Cannot write to {path}: {error.strerror}") from error
 
 
-def remove_stale(folder, pattern):
-    """Removes temporary files and folders that a killed process left behind: what nobody has written to for a day."""
+def remove_stale(folder: str | Path, pattern: str) -> None:
+    """Removes temporary files and folders that a killed process left behind: those unchanged for a day.
+
+    Args:
+        folder: path of the folder that contains them.
+        pattern: str, glob pattern of their names.
+    """
     for path in Path(folder).glob(pattern):
         try:
-            newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+            newest = max(entry.stat().st_mtime for entry in (path, *path.rglob("*")))
         except OSError:
-            continue  # it is being removed by whoever made it
+            continue  # another process is removing it
         if time.time() - newest <= 24 * 3600:
             continue
         if path.is_dir():
@@ -44,14 +50,22 @@ def remove_stale(folder, pattern):
 
 
 @contextlib.contextmanager
-def write_by_rename(path):
-    """Yields a temporary path beside `path`; renames it to `path` when the block ends well, removes it otherwise.
+def write_by_rename(path: str | Path) -> Iterator[Path]:
+    """Within the block, a file is written under a temporary name.
+
+    The file gets its name if the block ends without an error, and is removed otherwise.
+
+    Args:
+        path: path of the file; an existing file is replaced.
+
+    Yields:
+        `Path` to write to, in the same folder and with the same ending.
 
     Raises:
-        OSError: as the file system gives it.
+        OSError: from the file system.
     """
     path = Path(path)
-    # The ending stays last: some writers choose the format by it.
+    # Some writers choose the format by the ending.
     partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
     try:
         yield partial
@@ -61,20 +75,20 @@ def write_by_rename(path):
 
 
 @contextlib.contextmanager
-def writing_explained(folder, advice):
-    """Within the block, a disk that is full or does not take what is written becomes an `InputError`.
+def writing_explained(folder: str | Path, advice: Callable[[], str]) -> Iterator[None]:
+    """Within the block, errors of writing, such as a full disk, become an `InputError`.
 
     Args:
-        folder: what is written to.
-        advice: function to a sentence of what to do.
+        folder: path of the folder that the block writes to.
+        advice: function without arguments that returns a sentence, what the user can do.
 
     Raises:
-        InputError: naming the folder and the cause.
+        InputError: with the folder, the cause and the advice.
     """
     try:
         yield
     except Exception as error:
-        # TensorFlow and HDF5 have errors of their own for it.
+        # TensorFlow and HDF5 raise their own exceptions when the disk is full.
         full = os.strerror(errno.ENOSPC)
         if full in str(error):
             reason = full
@@ -85,6 +99,6 @@ def writing_explained(folder, advice):
         raise InputError(f"Cannot write to {folder}: {reason}. {advice()}") from error
 
 
-def default_cache():
-    """The user's cache folder for this package."""
+def default_cache() -> Path:
+    """The folder of this package in the user's cache folder."""
     return Path(platformdirs.user_cache_dir("unet_deblur_tf"))

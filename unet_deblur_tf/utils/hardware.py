@@ -1,16 +1,21 @@
-"""What the machine has: processor instructions, GPUs, free memory and disk."""
+"""Reports what the machine has: processor instructions, GPUs, free memory and disk space."""
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-BFLOAT16 = {"amx_bf16", "avx512_bf16", "bf16"}  # as Linux names the instructions, on x86 and ARM
+if TYPE_CHECKING:
+    import keras
+
+BFLOAT16 = {"amx_bf16", "avx512_bf16", "bf16"}  # Linux's names of the instructions, on x86 and ARM
 
 
-def instructions(cpuinfo="/proc/cpuinfo"):
-    """The names of the processor's instruction sets; empty where the system does not tell, as Linux alone does."""
+def instructions(cpuinfo: str | Path = "/proc/cpuinfo") -> set[str]:
+    """The names of the processor's instruction sets; empty on systems other than Linux."""
     try:
         lines = Path(cpuinfo).read_text().splitlines()
     except OSError:
@@ -18,22 +23,22 @@ def instructions(cpuinfo="/proc/cpuinfo"):
     return {word for line in lines if line.startswith(("flags", "Features")) for word in line.split(":")[1].split()}
 
 
-def lacks_bfloat16(cpuinfo="/proc/cpuinfo"):
-    """Whether the processor is known to have no instructions for bfloat16."""
+def lacks_bfloat16(cpuinfo: str | Path = "/proc/cpuinfo") -> bool:
+    """Whether the processor is known to lack instructions for bfloat16."""
     known = instructions(cpuinfo)
     return bool(known) and not known & BFLOAT16
 
 
-def advice(network):
-    """A sentence for people if the network would be faster in float32 on this machine, else "".
+def advice(network: "keras.Model") -> str:
+    """A note for the user if the network would be faster in float32 on this machine, else "".
 
-    Without the instructions oneDNN converts back and forth: there a training step of `lite` takes twice as long in
-    mixed_bfloat16 (docs/speed.md).
+    On processors without instructions for bfloat16, oneDNN converts values back and forth. A training step of `lite` in
+    mixed_bfloat16 then takes twice as long (docs/speed.md).
 
     Args:
         network: `keras.Model`, or anything with `layers`.
     """
-    import tensorflow as tf  # only here, so that benchmarks can ask for the instructions without it
+    import tensorflow as tf  # imported here, so that benchmarks can call `instructions` without TensorFlow
 
     if not any(layer.compute_dtype == "bfloat16" for layer in network.layers):
         return ""
@@ -42,14 +47,15 @@ def advice(network):
     return "This processor has no instructions for bfloat16: --precision float32 is faster"
 
 
-CONTROL_GROUPS = {  # limit and usage of a container, version 2 and 1
+# Files with the memory limit of a container and its memory usage, for control groups of version 2 and version 1.
+CONTROL_GROUPS = {
     "/sys/fs/cgroup/memory.max": "/sys/fs/cgroup/memory.current",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes": "/sys/fs/cgroup/memory/memory.usage_in_bytes",
 }
 
 
-def free_memory(groups=CONTROL_GROUPS):
-    """Bytes that can be had without swapping: of the machine, or of the container if that has less."""
+def free_memory(groups: Mapping[str, str] = CONTROL_GROUPS) -> int:
+    """Bytes of memory that are available without swapping, on the machine or in the container, whichever is less."""
     free = psutil.virtual_memory().available
     for limit, usage in groups.items():
         try:
@@ -61,7 +67,7 @@ def free_memory(groups=CONTROL_GROUPS):
 
 
 def _cached(statistics):
-    """Bytes of files in memory that count as used, but are given up as soon as somebody needs the room."""
+    """Bytes of the file cache that count as used, although the system frees them when memory is needed."""
     try:
         entries = dict(line.split() for line in statistics.read_text().splitlines())
     except OSError:
@@ -69,16 +75,16 @@ def _cached(statistics):
     return int(entries.get("total_inactive_file", entries.get("inactive_file", 0)))
 
 
-def free_disk(folder):
-    """Bytes free where a folder is, or will be."""
+def free_disk(folder: str | Path) -> int:
+    """Free bytes on the disk of a folder, which need not exist yet."""
     folder = Path(folder).absolute()
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
-def device_names():
-    """What computes, for people: the GPUs by name, or the CPU."""
+def device_names() -> str:
+    """The devices that compute, for messages: the names of the GPUs, or the CPU."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")

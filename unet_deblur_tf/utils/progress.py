@@ -1,16 +1,19 @@
-"""Progress bars that show that something goes on during one long step."""
+"""Keeps progress bars alive during long steps."""
 
 import contextlib
 import threading
+from collections.abc import Iterator
+
+from tqdm import tqdm
 
 
 @contextlib.contextmanager
-def ticking(bar, seconds=1):
-    """Redraws a bar every so often, with the time that has passed, though no step is done; on terminals only.
+def ticking(bar: tqdm, seconds: float = 1) -> Iterator[None]:
+    """Within the block, redraws a bar regularly, so that the elapsed time advances. Only on terminals.
 
     Args:
         bar: `tqdm.tqdm`.
-        seconds: float, between two.
+        seconds: float, time between two redraws.
     """
     if bar.disable or not bar.fp.isatty():
         yield

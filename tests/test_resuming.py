@@ -109,31 +109,29 @@ def test_pictures_that_vanish_are_named(folder):
     shutil.copytree(folder / "pairs", folder / "vanishing")
     for copy in range(50):  # more pairs than are held decoded
         shutil.copytree(folder / "pairs/train", folder / f"vanishing/train/copy{copy}")
-    process = start(
-        folder,
-        "--data",
-        "vanishing",
-        "--epochs",
-        "1000",
-        "--steps-per-epoch",
-        "3",
-        "--cache",
-        "none",
-        "--crops-per-picture",  # so that each window is decoded anew
-        "1",
-        "--output",
-        "bereft",
-    )
-    wait_until(lambda: checkpoints.completed_epochs(folder / "bereft/lite/.training") > 0, process)
-    shutil.rmtree(folder / "vanishing/train")
+    flags = ["--data", "vanishing", "--epochs", "1000", "--steps-per-epoch", "3", "--output", "bereft"]
+    flags += ["--cache", "none", "--crops-per-picture", "1"]  # so that each crop is decoded anew
+    process, work = start(folder, *flags), folder / "bereft/lite/.training"
+    wait_until(lambda: checkpoints.completed_epochs(work) > 0, process)
+    (folder / "vanishing/train").rename(folder / "vanished")
     _, complaints = process.communicate(timeout=120)
     assert process.returncode == 2, complaints
     last = complaints.strip().splitlines()[-1]
     assert last.startswith("train.py: error:")
     assert "vanishing/train/" in last
     # Put back, it goes on.
-    shutil.copytree(folder / "pairs/train", folder / "vanishing/train")
-    assert checkpoints.completed_epochs(folder / "bereft/lite/.training") > 0
+    (folder / "vanished").rename(folder / "vanishing/train")
+    done = checkpoints.completed_epochs(work)
+    assert done > 0
+    process = start(folder, *flags)
+    wait_until(lambda: checkpoints.completed_epochs(work) > done, process)
+    process.send_signal(signal.SIGTERM)
+    said, complaints = process.communicate(timeout=120)
+    assert process.returncode == 143, complaints
+    assert f"Going on after epoch {done} of 1000" in said
+    epochs = [int(row["epoch"]) for row in read_history(work)]
+    assert epochs == list(range(len(epochs)))
+    assert len(epochs) > done
 
 
 @pytest.fixture
@@ -212,3 +210,38 @@ def test_nothing_is_taken_over_from_a_run_without_an_epoch(folder, tmp_path, mon
     with pytest.raises(ZeroDivisionError):
         train.train(tmp_path, **SETTINGS | {"data": str(folder / "pairs")})
     assert begun == [1]
+
+
+def test_a_run_beside_a_finished_one_says_that_it_starts_anew(folder, tmp_path, monkeypatch, capsys):
+    settings = SETTINGS | {"data": str(folder / "pairs"), "epochs": 1}
+    train.train(tmp_path, **settings)
+    assert "holds a finished run" not in capsys.readouterr().out
+    monkeypatch.setattr(train, "build_network", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train.train(tmp_path, **settings | {"epochs": 3})
+    base = tmp_path / "lite"
+    said = f"{base} holds a finished run; this one starts anew and becomes version 2 (--start-from {base} goes on"
+    assert said in capsys.readouterr().out
+    with pytest.raises(ZeroDivisionError):
+        train.train(tmp_path, **settings | {"epochs": 3, "start_from": str(base)})
+    assert "holds a finished run" not in capsys.readouterr().out
+
+
+def test_fresh_forgets_the_logs_of_the_interrupted_run(folder, tmp_path, monkeypatch):
+    settings = SETTINGS | {"data": str(folder / "pairs")}
+
+    class Halt(callbacks.StopAtStep):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.received = signal.SIGTERM
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "StopAtStep", Halt)
+        with pytest.raises(Stopped):
+            train.train(tmp_path, **settings)
+    events = {path.name for path in (tmp_path / "lite/logs/1").rglob("events.*")}
+    assert events
+    train.train(tmp_path, fresh=True, **settings)
+    left = {path.name for path in (tmp_path / "lite/logs/1").rglob("events.*")}
+    assert left
+    assert not left & events

@@ -27,7 +27,7 @@ from unet_deblur_tf.data.sources import open_source
 from unet_deblur_tf.data.store import POOL, InMemory, PictureStore, choose_cache, open_store
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.evaluation import metrics
-from unet_deblur_tf.models.loading import initialize_from
+from unet_deblur_tf.models.loading import initialize_from, next_version
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.training import callbacks, checkpoints, distribution
 from unet_deblur_tf.training.compiling import compile_model, prepare_for_fit
@@ -172,12 +172,25 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     distribution.check_agreement(strategy, recorded)
     if epochs_done:
         print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
+    elif distribution.is_chief():
+        start_anew(base, settings)
     network, model = build_network(settings, strategy, work, epochs_done)
     pool = max(POOL, settings.batch_size) * source.pictures_per_pair
     kept = open_store(kept, cache, cache_dir, pool)
     store = source.training_store(kept, pairs["train"])
     validation = InMemory(pairs["val"])
     return Run(base, settings, strategy, epochs_done, network, model, store, validation, pairs["test"], fresh)
+
+
+def start_anew(base, settings):
+    """Says that a run begins where a finished one is, and removes the logs of an interrupted one that was given up."""
+    version = next_version(base)
+    shutil.rmtree(base / "logs" / str(version), ignore_errors=True)
+    if (base / "run.json").exists() and not settings.start_from:
+        print(
+            f"{base} holds a finished run; this one starts anew and becomes version {version} "
+            f"(--start-from {base} goes on from its weights)"
+        )
 
 
 def find_data(settings, cache_dir, data_dir):

@@ -159,7 +159,7 @@ def start_openvino(folder, precision, arguments, fast=False):
 
     core = openvino.Core()
     model = core.read_model(folder / ONNX_FILES[fast])
-    model.reshape([1, *flags.size, 3])
+    model.reshape([1, *arguments.size, 3])
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": arguments.threads,
@@ -202,7 +202,7 @@ def make_model(arguments):
 
     (variant,) = arguments.variants
     rng = np.random.default_rng(0)
-    picture = rng.random((1, *flags.size, 3), np.float32)
+    picture = rng.random((1, *arguments.size, 3), np.float32)
     keras.utils.set_random_seed(0)
     network = build(variant)
     for layer in network.layers:
@@ -224,7 +224,7 @@ def make_model(arguments):
     network.save(arguments.folder / "model.keras")
     np.save(arguments.folder / "picture.npy", picture)
     np.save(arguments.folder / "expected.npy", np.clip(restore(picture), 0, 1))
-    return sum(each.macs for each in cost.layer_costs(network, *flags.size) if each.kind == "Conv2D")
+    return sum(each.macs for each in cost.layer_costs(network, *arguments.size) if each.kind == "Conv2D")
 
 
 def prepare(arguments):
@@ -260,7 +260,7 @@ JOBS = {
 
 
 def size_flags(arguments):
-    height, width = flags.size
+    height, width = arguments.size
     return "--size", f"{width}x{height}"
 
 
@@ -340,7 +340,7 @@ def main(arguments):
         print(json.dumps(JOBS[arguments.job](arguments)))
         return
     names = [name for name in arguments.runtimes if installed(name, RUNTIMES[name].packages)]
-    height, width = flags.size
+    height, width = arguments.size
     heading = f"One {width}x{height} picture, median and minimum of {arguments.repeat}, {arguments.threads} threads."
     about, rows = report(__file__, arguments, names, heading, size_flags(arguments), row, table)
     if arguments.output:

@@ -57,7 +57,7 @@ def main(arguments):
 
     print("| channels, filters | at | ratio | direct | Winograd | of it | difference |\n|---|---|---|---|---|---|---|")
     for channels, filters, stride in tqdm(CONVOLUTIONS, unit="convolution", leave=False):
-        height, width = (-(-side // stride) for side in flags.size)
+        height, width = (-(-side // stride) for side in arguments.size)
         inputs = tf.nn.relu(tf.random.stateless_normal((1, height, width, channels), (0, 0)))
         both = forms(channels, filters)
         direct, ours = (function(inputs).numpy() for function in both)

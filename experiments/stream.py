@@ -90,7 +90,7 @@ def main(arguments):
     each = -(-arguments.pairs_at_most // arguments.workers)
     context = multiprocessing.get_context("fork")  # they share the photos
     workers = [
-        context.Process(target=render, args=(arguments.output, photos, (flags.seed, number), each), daemon=True)
+        context.Process(target=render, args=(arguments.output, photos, (arguments.seed, number), each), daemon=True)
         for number in range(arguments.workers)
     ]
     for worker in workers:

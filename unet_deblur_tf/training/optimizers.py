@@ -20,8 +20,7 @@ class ConvolutionMuon(keras.optimizers.Muon):
     polynomials of G, so they commute: P = a + b G + c G^2, then G <- P^2 G, and finally the product of all P times X.
     The result is the same up to rounding, with two matrix products of X's size instead of ten.
 
-    Args:
-        Those of `keras.optimizers.Muon`.
+    Its arguments are those of `keras.optimizers.Muon`.
 
     References:
         Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.

@@ -1,4 +1,4 @@
-"""How a command starts and how it fails: TensorFlow kept quiet, errors in one line, exit statuses."""
+"""Starts commands with a quiet TensorFlow, and ends them with an error in one line and an exit status."""
 
 import contextlib
 import os
@@ -10,13 +10,14 @@ from unet_deblur_tf.errors import InputError, Stopped, first_line
 
 
 def quiet_tensorflow():
-    """Imports TensorFlow without its start-up notes, and Keras on top of it as the package needs it.
+    """Imports TensorFlow without its start-up messages, and Keras with the settings that the commands need.
 
-    `TF_CPP_MIN_LOG_LEVEL=0` in the environment brings the notes back. Another backend, data format or float type that a
-    user chose for Keras elsewhere is set aside for this process, and a line says so.
+    `TF_CPP_MIN_LOG_LEVEL=0` in the environment shows the messages. The commands need the backend TensorFlow, the data
+    format "channels_last" and the float type float32. If the user has configured Keras otherwise, this process ignores
+    it and prints a note.
     """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # it has the last word over keras.json, too
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # overrides keras.json, too
     if backend != "tensorflow":
         print(f"KERAS_BACKEND={backend} is set aside: this command runs on TensorFlow", file=sys.stderr)
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") >= "2":
@@ -26,26 +27,26 @@ def quiet_tensorflow():
     import keras
 
     for name, needed in (("image_data_format", "channels_last"), ("floatx", "float32")):
-        found = getattr(keras.config, name)()
-        if found != needed:
-            print(f"{name} {found!r} of keras.json is set aside: this command takes {needed!r}", file=sys.stderr)
+        configured = getattr(keras.config, name)()
+        if configured != needed:
+            print(f"{name} {configured!r} of keras.json is set aside: this command takes {needed!r}", file=sys.stderr)
             getattr(keras.config, f"set_{name}")(needed)
 
 
 @contextlib.contextmanager
 def _held_back():
-    """Within the block, what is written to standard error is held back; it is shown if the block fails.
+    """Within the block, standard error is collected. It is printed only if the block fails.
 
-    What TensorFlow logs during its import heeds no level.
+    Log levels do not work for this, since TensorFlow ignores them during its import.
     """
-    with tempfile.TemporaryFile() as notes:
+    with tempfile.TemporaryFile() as messages:
         terminal = os.dup(2)
-        os.dup2(notes.fileno(), 2)
+        os.dup2(messages.fileno(), 2)
         try:
             yield
         except BaseException:
-            notes.seek(0)
-            os.write(terminal, notes.read())
+            messages.seek(0)
+            os.write(terminal, messages.read())
             raise
         finally:
             os.dup2(terminal, 2)
@@ -53,10 +54,10 @@ def _held_back():
 
 
 def run(main, arguments):
-    """Runs a script's `main(arguments)`, and ends it in a line rather than a stack trace.
+    """Runs the `main(arguments)` of a command. Errors are reported in one line instead of a stack trace.
 
-    The exit status is 2 for bad input, 1 where the operating system refuses (a full disk), 130 after Ctrl-C and 143
-    after SIGTERM.
+    The exit status is 2 for bad input, 1 for an error of the operating system (such as a full disk), 130 after Ctrl-C
+    and 143 after SIGTERM.
     """
     program = os.path.basename(sys.argv[0])
     signal.signal(signal.SIGTERM, _terminate)
@@ -78,12 +79,12 @@ def run(main, arguments):
 
 
 def _terminate(number, frame):
-    """As Ctrl-C does: temporary files are removed on the way out."""
+    """Turns SIGTERM into an exception, like Ctrl-C, so that temporary files are removed."""
     raise Stopped(number)
 
 
 def command_line(name):
-    """How to call another command in the way that this one was called: "python train.py" or "unet-deblur train"."""
+    """How to call a command in the way that this process was called: `python NAME.py` or `unet-deblur NAME`."""
     program = os.path.basename(sys.argv[0])
     in_clone = program.endswith(".py") and program != "__main__.py"
     return f"python {name}.py" if in_clone else f"unet-deblur {name}"

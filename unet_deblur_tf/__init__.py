@@ -13,8 +13,23 @@ Importing the package is fast: each of these names imports what it needs at its 
 
 import importlib
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unet_deblur_tf.configs import VARIANTS
+    from unet_deblur_tf.errors import InputError
+    from unet_deblur_tf.evaluation.evaluate import evaluate
+    from unet_deblur_tf.models.loading import load
+    from unet_deblur_tf.models.unet import build
+    from unet_deblur_tf.restoring.deblur import deblur
+    from unet_deblur_tf.restoring.options import RestoringOptions
+    from unet_deblur_tf.restoring.restorer import Restorer
+
+    __version__: str
 
 _HOMES = {
+    "InputError": "errors",
+    "RestoringOptions": "restoring.options",
     "VARIANTS": "configs",
     "Restorer": "restoring.restorer",
     "build": "models.unet",
@@ -22,7 +37,17 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "load": "models.loading",
 }
-__all__ = ["VARIANTS", "Restorer", "__version__", "build", "deblur", "evaluate", "load"]
+__all__ = [
+    "VARIANTS",
+    "InputError",
+    "Restorer",
+    "RestoringOptions",
+    "__version__",
+    "build",
+    "deblur",
+    "evaluate",
+    "load",
+]
 
 
 def __getattr__(name):

@@ -1,4 +1,4 @@
-"""Renders blurred windows, and goes on while `train_on_jax.py` trains on those that are there.
+"""Renders blurred crops, and goes on while `train_on_jax.py` trains on those that are there.
 
 python experiments/stream.py runs/stream --photos PHOTOS --pairs GOPRO REDS --video FRAMES
 
@@ -39,10 +39,10 @@ REAL_PAIRS = 100  # of a folder
 
 
 class Group(NamedTuple):
-    """Windows of one kind.
+    """Crops of one kind.
 
     Attributes:
-        share: of the windows that are rendered, and of those that are trained on.
+        share: of the crops that are rendered, and of those that are trained on.
         changes: what differs from the difficulty `mixed`; a gamma of None is 1 or 2.2, at random.
         zoom: smallest and largest number of a photo's pixels per pixel, log-uniform; below 1 is enlarged, as
             cameras' pictures are often softer than reduced photos. None for scenes made in code.
@@ -54,16 +54,18 @@ class Group(NamedTuple):
 
 
 GROUPS = {
-    "small": Group(0.22, dict(blur=(2, 12), rotation=0.6, gamma=2.2), (0.8, 4)),
-    "mixed": Group(0.16, dict(blur=(2, 24), rotation=0.5, gamma=None), (0.7, 4)),
-    "large": Group(0.34, dict(blur=(8, 50), rotation=0.4, gamma=1.0), (0.6, 2)),
-    "forward": Group(0.08, dict(blur=(2, 16), rotation=0.8, gamma=None, forward=0.08), (0.7, 3)),
-    "scenes": Group(0.08, dict(blur=(2, 24), gamma=None), None),
+    "small": Group(0.20, dict(blur=(2, 12), rotation=0.6, gamma=2.2), (0.8, 4)),
+    "mixed": Group(0.12, dict(blur=(2, 24), rotation=0.5, gamma=None), (0.7, 4)),
+    "large": Group(0.20, dict(blur=(8, 50), rotation=0.4, gamma=1.0), (0.6, 2)),
+    "forward": Group(0.06, dict(blur=(2, 16), rotation=0.8, gamma=None, forward=0.08), (0.7, 3)),
+    "scenes": Group(0.05, dict(blur=(2, 24), gamma=None), None),
+    # GoPro's kind of blur: separate, sharpened, compressed frames.
+    "frames": Group(0.27, dict(blur=(5, 50), rotation=0.4, frames=(7, 9, 11, 13)), (0.6, 2)),
 }
-# Of the windows that are trained on; they are not rendered.
-REAL = {"pairs": 0.1, "video": 0.02}
-# Of the blurred windows, since photos are taken in little light and come as JPEG files.
-NOISY_SHARE, LARGEST_NOISE = 0.4, 12.0  # levels of 255 at mid-grey
+# Of the crops that are trained on; they are not rendered.
+REAL = {"pairs": 0.08, "video": 0.02}
+# Of the blurred crops, since photos are taken in little light and come as JPEG files.
+NOISY_SHARE, LARGEST_NOISE = 0.3, 12.0  # levels of 255 at mid-grey
 JPEG_SHARE, JPEG_QUALITIES = 0.2, (60, 98)
 
 
@@ -95,7 +97,7 @@ def main(arguments):
     ]
     for worker in workers:
         worker.start()
-    save_real(arguments.output / "pairs", [real_windows(some) for some in pairs])
+    save_real(arguments.output / "pairs", [real_crops(some) for some in pairs])
     save_real(arguments.output / "video", [averaged(folder) for folder in arguments.video])
     for worker in workers:
         worker.join()
@@ -111,7 +113,7 @@ def render(output, photos, seed, count):
     shares = np.array([group.share for group in GROUPS.values()])
     for number in range(count):
         name = rng.choice(list(GROUPS), p=shares / shares.sum()) if number >= len(GROUPS) else list(GROUPS)[number]
-        waiting[name].append(window(rng, photos, GROUPS[name]))
+        waiting[name].append(crop(rng, photos, GROUPS[name]))
         if len(waiting[name]) == PER_FILE:
             save(output / name, f"{seed[1]}-{number:06d}", waiting[name])
             waiting[name] = []
@@ -120,7 +122,7 @@ def render(output, photos, seed, count):
             save(output / name, f"{seed[1]}-rest", rest)
 
 
-def window(rng, photos, group):
+def crop(rng, photos, group):
     """(blurred, sharp), uint8 `(SIDE, SIDE, 3)`."""
     difficulty = dataclasses.replace(DIFFICULTIES["mixed"], width=SIDE, height=SIDE, **group.changes)
     if difficulty.gamma is None:
@@ -145,18 +147,18 @@ def zoomed(rng, photo, size, zoom):
     return region(rng, photo, size, min(largest_scale(photo, size), np.exp(rng.uniform(*np.log(zoom)))))
 
 
-def real_windows(pairs):
-    """Windows of real pairs; those of pictures that are smaller are mirrored at the edges."""
+def real_crops(pairs):
+    """Crops of real pairs; those of pictures that are smaller are mirrored at the edges."""
     return [each for pair in pairs for each in tiles(read_picture(pair.blur), read_picture(pair.sharp))]
 
 
 def averaged(frames):
-    """Windows of what GoPro's own recipe makes of frames."""
+    """Crops of what GoPro's own recipe makes of frames."""
     return [each for _, *pictures in averages(frames, 2) for each in tiles(*pictures)]
 
 
 def tiles(*pictures):
-    """The windows that cover pictures of one size."""
+    """The crops that cover pictures of one size."""
     missing = [(0, max(0, SIDE - side)) for side in pictures[0].shape[:2]]
     pictures = [np.pad(picture, (*missing, (0, 0)), mode="symmetric") for picture in pictures]
     starts = [
@@ -167,12 +169,12 @@ def tiles(*pictures):
 
 
 def save_real(folder, sources):
-    """Writes windows of several sources, as many of each, in random order: not all may be taken."""
+    """Writes crops of several sources, as many of each, in random order: not all may be taken."""
     most = max(map(len, sources), default=0)
-    windows = [each for source in sources for each in itertools.islice(itertools.cycle(source), most)]
-    np.random.default_rng(0).shuffle(windows)
-    if windows:
-        save(folder, "real", windows)
+    crops = [each for source in sources for each in itertools.islice(itertools.cycle(source), most)]
+    np.random.default_rng(0).shuffle(crops)
+    if crops:
+        save(folder, "real", crops)
 
 
 def save(folder, name, pairs):

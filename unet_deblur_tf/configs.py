@@ -117,6 +117,9 @@ class Difficulty:
         scenes: dict from the split ("train", "val", "test") to its number of pairs.
         forward: standard deviation of the camera's forward motion during the exposure, as a fraction of the distance to
             the scene.
+        frames: numbers of separate frames of a fast camera, one of which makes the exposure, see
+            `data/fast_camera.py`. They are averaged as encoded, and `gamma` is not used. None for a
+            continuous exposure.
     """
 
     width: int
@@ -129,6 +132,7 @@ class Difficulty:
     unblurred: float
     scenes: dict[str, int]
     forward: float = 0.0
+    frames: tuple[int, ...] | None = None
 
     def with_training_pairs(self, count: int) -> "Difficulty":
         """A copy with another number of training pairs."""

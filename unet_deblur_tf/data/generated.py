@@ -90,8 +90,9 @@ def describe(difficulty):
     """What decides how pictures look, as a dict."""
     described = dataclasses.asdict(difficulty)
     del described["scenes"]
-    if not difficulty.forward:
-        del described["forward"]  # as it was before there was such a thing
+    for name in ("forward", "frames"):  # as it was before there were such things
+        if not described[name]:
+            del described[name]
     return described
 
 

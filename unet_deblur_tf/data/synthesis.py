@@ -5,13 +5,21 @@ truth. Here the frames are rendered: a sharp background under a shaking camera, 
 objects that move on their own in front of it, averaged in linear light (or as
 encoded, like GoPro's `blur` folder), clipped, with sensor noise on the blurred side.
 
+The exposure is continuous, as a camera's is, or made of separate frames of a fast camera, as
+GoPro's pairs were made (`Difficulty.frames`, `fast_camera`).
+
     blurred, sharp = blurred_pair(rng, scene(rng, ...), scene(rng, ...), DIFFICULTIES["quick"])
 """
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from unet_deblur_tf.data import fast_camera
 from unet_deblur_tf.data.scenes import blob_mask
+
+INTERVAL = 24  # moments from one frame of a fast camera to the next
 
 
 def margin(difficulty):
@@ -50,27 +58,78 @@ def blurred_pair(rng, backdrop, object_fill, difficulty, moving=True):
     if moving and difficulty.forward:
         ahead += rng.normal(0, 0.25, 2) * size
         forward = rng.normal(0, difficulty.forward)
-    # Two moments per pixel of path, up to 64: fewer, and the average shows copies instead of a blur.
     reach = length + abs(forward) * np.hypot(*size) / 2
-    moments = int(np.clip(np.ceil(2 * reach), 16, 64)) | 1
-    camera = trajectory(rng, length, moments)
-    time = np.linspace(-0.5, 0.5, moments)
-    turn = time * (rng.normal(0, difficulty.rotation) if moving else 0.0)
+    expose = _expose_frames if difficulty.frames else _expose_at_once
+    blurred, sharp = expose(rng, backdrop, object_fill, difficulty, moving, Way(length, reach, ahead, forward))
+    return _to_uint8(_add_noise(rng, blurred, difficulty.noise)), _to_uint8(sharp)
 
-    layers = [(_to_light(rng, backdrop, difficulty.gamma), None, camera)]
-    for _ in range(rng.integers(0, difficulty.objects + 1)):
-        layers.append(_moving_object(rng, object_fill, difficulty, camera, length))
 
+class Way(NamedTuple):
+    """How far the camera moves during the exposure.
+
+    Attributes:
+        length: of its path, in pixels.
+        reach: of the longest way that anything takes across the picture, in pixels.
+        ahead: (x, y) on the backdrop, where it looks.
+        forward: its way forward, as a part of the distance of what it sees.
+    """
+
+    length: float
+    reach: float
+    ahead: np.ndarray
+    forward: float
+
+
+def _expose_at_once(rng, backdrop, object_fill, difficulty, moving, way):
+    """One continuous exposure: (blurred, sharp), float32 in 0..1, encoded."""
+    # Two moments per pixel of path, up to 64: fewer, and the average shows copies instead of a blur.
+    moments = int(np.clip(np.ceil(2 * way.reach), 16, 64)) | 1
+    camera = trajectory(rng, way.length, moments)
+    film = _Film(rng, backdrop, object_fill, difficulty, difficulty.gamma, moving, way, camera)
     total = np.zeros((difficulty.height, difficulty.width, 3), np.float32)
     for moment in range(moments):
-        view = cv2.getRotationMatrix2D(ahead.tolist(), float(turn[moment]), 1 + forward * time[moment])
-        frame = _render(layers, moment, view, difficulty)
+        frame = film.render(moment)
         total += frame
         if moment == moments // 2:
             sharp = frame.copy()
-    blurred = np.clip(total / moments, 0, 1) ** (1 / difficulty.gamma)
-    sharp = np.clip(sharp, 0, 1) ** (1 / difficulty.gamma)
-    return _to_uint8(_add_noise(rng, blurred, difficulty.noise)), _to_uint8(sharp)
+    return tuple(np.clip(light, 0, 1) ** (1 / difficulty.gamma) for light in (total / moments, sharp))
+
+
+def _expose_frames(rng, backdrop, object_fill, difficulty, moving, way):
+    """Separate frames of a fast camera, averaged as encoded, and the middle one: (blurred, sharp), float32 in 0..1."""
+    count = int(rng.choice(difficulty.frames))
+    duty = np.exp(rng.uniform(*np.log(fast_camera.DUTY)))
+    moments = count * INTERVAL + 1
+    # The path's length is that from the first frame to the last.
+    camera = trajectory(rng, way.length * count / (count - 1), moments)
+    film = _Film(rng, backdrop, object_fill, difficulty, fast_camera.GAMMA, moving, way, camera)
+    settings = fast_camera.draw_settings(rng)
+    each = int(np.clip(np.ceil(2 * way.reach * duty / count), 1, 7)) | 1  # moments of a frame
+    within = (np.arange(each) - each // 2) / each * duty * INTERVAL
+    frames = []
+    for frame in range(count):
+        places = np.round(INTERVAL * (frame + 0.5) + within).astype(int)
+        light = sum(film.render(moment) for moment in places) / each
+        frames.append(fast_camera.develop(rng, light, settings))
+    return np.mean(frames, axis=0, dtype=np.float32) / 255, frames[count // 2] / np.float32(255)
+
+
+class _Film:
+    """A moving scene in front of a moving camera, rendered moment by moment."""
+
+    def __init__(self, rng, backdrop, object_fill, difficulty, gamma, moving, way, camera):
+        self.difficulty, self.way = difficulty, way
+        self.time = np.linspace(-0.5, 0.5, len(camera))
+        self.turn = self.time * (rng.normal(0, difficulty.rotation) if moving else 0.0)
+        self.layers = [(_to_light(rng, backdrop, gamma), None, camera)]
+        for _ in range(rng.integers(0, difficulty.objects + 1)):
+            self.layers.append(_moving_object(rng, object_fill, difficulty, gamma, camera, way.length))
+
+    def render(self, moment):
+        """One moment in light, float32 `(height, width, 3)`."""
+        zoom = 1 + self.way.forward * self.time[moment]
+        view = cv2.getRotationMatrix2D(self.way.ahead.tolist(), float(self.turn[moment]), zoom)
+        return _render(self.layers, moment, view, self.difficulty)
 
 
 def trajectory(rng, length, moments):
@@ -95,14 +154,14 @@ def trajectory(rng, length, moments):
     return path - path[moments // 2]
 
 
-def _moving_object(rng, fill, difficulty, camera, length):
+def _moving_object(rng, fill, difficulty, gamma, camera, length):
     """A blob cut from `fill`, on a path of its own: (light, opacity, path)."""
     height, width, _ = fill.shape
     radius = min(difficulty.height, difficulty.width) * rng.uniform(0.08, 0.25)
     centre = margin(difficulty) + rng.random(2) * (difficulty.width, difficulty.height)
     mask = blob_mask(rng, height, width, radius, centre)[..., None]
     own = trajectory(rng, length * rng.uniform(0, 1.0), len(camera))
-    return mask * _to_light(rng, fill, difficulty.gamma), mask, camera + own
+    return mask * _to_light(rng, fill, gamma), mask, camera + own
 
 
 def _render(layers, moment, view, difficulty):

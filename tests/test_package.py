@@ -166,3 +166,20 @@ def test_completion_in_bash(said, tmp_path):
     assert completed("unet-deblur", "ev") == {"evaluate"}
     assert completed("unet-deblur", "train", "--vari") == {"--variant"}
     assert completed("unet-deblur", "train", "--variant", "concat_s") == {"concat_se"}
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize(
+    "words", [["deblur", "pho"], ["explain", "heatmaps", "pho"], ["evaluate", "--restored", "pho"]]
+)
+def test_the_shell_completes_paths(tmp_path, words):
+    (tmp_path / "photo.png").touch()
+    typed = " ".join(["unet-deblur", *words])
+    script = f"""
+        eval "$({sys.executable} -m unet_deblur_tf --print-completion bash)"
+        COMP_WORDS=({typed}) COMP_CWORD={len(words)} COMP_LINE="{typed}" COMP_POINT={len(typed)}
+        $(complete -p unet-deblur | sed 's/.*-F \\([^ ]*\\).*/\\1/') unet-deblur pho {words[-2]}
+        echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["photo.png"], done.stderr

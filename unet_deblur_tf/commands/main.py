@@ -11,6 +11,8 @@ from pathlib import Path
 
 from unet_deblur_tf.utils import scripts
 
+# Arguments that are paths or may be, besides those of type `Path`.
+PATHS = {"cache_dir", "data", "data_dir", "inputs", "model", "output", "start_from"}
 COMMANDS = ("deblur", "train", "evaluate", "export", "explain")
 
 
@@ -31,11 +33,24 @@ def main():
             name, help=text.partition("\n")[0], description=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         module.add_arguments(subparser)
+        complete_paths(subparser)
         subparser.set_defaults(command_to_run=module.main)
     arguments = parser.parse_args()
     command = vars(arguments).pop("command_to_run")
     del arguments.print_completion
     scripts.run(command, arguments)
+
+
+def complete_paths(parser):
+    """Tells the shell's completion which arguments are paths, those of subcommands included."""
+    import shtab
+
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                complete_paths(one)
+        elif action.type is Path or action.dest in PATHS:
+            action.complete = shtab.FILE
 
 
 def run_script(name):

@@ -1,13 +1,14 @@
 """How a network is made ready for `fit`."""
 
 import argparse
+import math
 
 import keras
 import pytest
 import tensorflow as tf
 from helpers import SMALL_WIDTHS, random_pictures
 
-from unet_deblur_tf.configs import RECIPES
+from unet_deblur_tf.configs import OPTIMIZERS, RECIPES
 from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.training import compiling
 
@@ -33,3 +34,48 @@ def test_the_step_is_traced_once(recipe, precision, monkeypatch):
     assert traces == [True]
     # The pictures that made the metrics' variables leave nothing in them.
     assert 0 < found["psnr"][0] < 20
+
+
+def one_convolution(**settings):
+    """The smallest network that has something to train, compiled with these settings."""
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 1)])
+    compiling.compile_model(model, argparse.Namespace(**settings))
+    return model
+
+
+# A quarter of the way from the peak to a hundredth of it, on half a wave of the cosine.
+QUARTER = 0.01 + 0.99 * (1 + math.sqrt(0.5)) / 2
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps_per_epoch", "rates"),
+    [
+        # The warm-up takes a tenth of the steps, rounded down, but at least one ...
+        (1, 1, {0: 0, 1: 1, 2: 0.01}),
+        (1, 5, {0: 0, 1: 1, 2: QUARTER, 3: 0.505, 5: 0.01}),
+        (3, 13, {0: 0, 1: 1 / 3, 2: 2 / 3, 3: 1, 12: QUARTER, 21: 0.505, 39: 0.01}),
+        (4, 10, {0: 0, 1: 0.25, 2: 0.5, 4: 1, 13: QUARTER, 22: 0.505, 40: 0.01}),
+        (10, 999, {0: 0, 333: 1 / 3, 999: 1, 3996: 0.7525, 6993: 0.2575, 9990: 0.01}),
+        # ... and at most a thousand.
+        (10, 1000, {0: 0, 500: 0.5, 1000: 1, 3250: QUARTER, 5500: 0.505, 10_000: 0.01}),
+        (50, 1000, {0: 0, 500: 0.5, 1000: 1, 13_250: QUARTER, 25_500: 0.505, 50_000: 0.01}),
+    ],
+)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_rate_warms_up_and_falls_as_a_cosine(optimizer, epochs, steps_per_epoch, rates):
+    """By hand: the share of the peak that the optimizer takes at a step."""
+    settings = dict(RECIPES["default"], optimizer=optimizer, learning_rate=2e-3, schedule="cosine")
+    compiled = one_convolution(**settings, epochs=epochs, steps_per_epoch=steps_per_epoch).optimizer
+    found = {}
+    for step in rates:
+        compiled.iterations.assign(step)
+        found[step] = float(compiled.learning_rate) / 2e-3
+    assert found == pytest.approx(rates, abs=1e-5)
+
+
+def test_without_a_schedule_the_rate_stays():
+    """The callback `ReduceOnPlateau` lowers it."""
+    compiled = one_convolution(**RECIPES["original"], epochs=3, steps_per_epoch=7).optimizer
+    for step in (0, 1, 21):
+        compiled.iterations.assign(step)
+        assert float(compiled.learning_rate) == pytest.approx(1e-3)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -67,14 +68,14 @@ class Workers:
     def said(self, index):
         return (self.folder / f"{self.addresses[index]}.log").read_text(errors="replace")
 
-    def wait(self, seconds=400):
+    def wait(self, seconds=400, expected=0):
         deadline = time.monotonic() + seconds
         try:
             codes = [process.wait(max(1, deadline - time.monotonic())) for process in self.processes]
         finally:
             for process in self.processes:
                 process.kill()
-        assert codes == [0] * len(codes), "\n".join(self.said(index)[-3000:] for index in range(len(codes)))
+        assert codes == [expected] * len(codes), "\n".join(self.said(index)[-3000:] for index in range(len(codes)))
 
 
 def alone(folder, flags):
@@ -163,25 +164,63 @@ def test_workers_with_other_settings_are_refused(folder):
     assert "This worker's settings differ from the first one's" in workers.said(1)
 
 
+# Keras' own `fit` on two workers; the first argument is whether a model's building before the first step is skipped.
+PLAIN_FIT = """
+import sys
+import numpy as np, tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+import keras
+with strategy.scope():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+if sys.argv[1] == "built":
+    model._maybe_symbolic_build = lambda **_: None
+x = np.ones((8, 4), "float32")
+model.fit(tf.data.Dataset.from_tensor_slices((x, x[:, :1])).batch(4), epochs=1, verbose=0)
+print("trained")
+"""
+
+
 @pytest.mark.slow
-def test_keras_still_needs_the_cure(folder):
-    """When this fails, Keras' issue 20585 is mended: simplify `distribution.Distributed`."""
-    (folder / "plain.py").write_text(
-        "import numpy as np, tensorflow as tf\n"
-        "strategy = tf.distribute.MultiWorkerMirroredStrategy()\n"
-        "import keras\n"
-        "with strategy.scope():\n"
-        "    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])\n"
-        "    model.compile('sgd', 'mse')\n"
-        "x = np.ones((8, 4), 'float32')\n"
-        "model.fit(tf.data.Dataset.from_tensor_slices((x, x[:, :1])).batch(4), epochs=1, verbose=0)\n"
-        "print('trained')\n"
-    )
-    workers = Workers(folder, 2, ["plain.py"])
-    for process in workers.processes:
-        process.wait(200)
-    assert not any("trained" in workers.said(index) for index in range(2))
-    assert any("Error" in workers.said(index) for index in range(2))
+@pytest.mark.parametrize(
+    ("built", "error"),
+    [
+        ("anew", r"ValueError: Attempt to convert a value \(PerReplica:.*with an unsupported type .*PerReplica'>\)"),
+        ("built", r"ValueError: Invalid reduction dimension 0 for input with 0 dimensions"),
+    ],
+    ids=["the shape of pictures", "the mean of scalars"],
+)
+def test_keras_fails_on_workers_without_the_cure(folder, built, error):
+    """When this fails, Keras' issue 20585 is mended there: simplify `distribution.Distributed`."""
+    (folder / "plain.py").write_text(PLAIN_FIT)
+    workers = Workers(folder, 2, ["plain.py", built])
+    workers.wait(expected=1)
+    for index in range(2):
+        assert "trained" not in workers.said(index)
+        assert re.search(error, workers.said(index), re.DOTALL), workers.said(index)[-3000:]
+
+
+# Two devices with one example each. At a weight of 0, the one adds -5 to the gradient of the mean square, the other 1,
+# which makes -4.
+CLIPPED_FIT = """
+import keras, numpy as np
+wanted = np.array([[5.0], [-1.0]], "float32")
+for kind in (keras.Model, distribution.Distributed):
+    with strategy.scope():
+        x = keras.Input((1,))
+        model = kind(x, keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(x))
+        model.compile(optimizer=keras.optimizers.SGD(1.0, global_clipnorm=1.0), loss="mse", jit_compile=False)
+    model.fit(tf.data.Dataset.from_tensor_slices((np.ones_like(wanted), wanted)).batch(2), epochs=1, verbose=0)
+    print(kind.__name__, float(model.get_weights()[0][0, 0]))
+"""
+
+
+@pytest.mark.slow
+def test_keras_clips_the_gradient_of_each_device_by_itself():
+    """When this fails, see above: clipped to 1, -5 and 1 add up to 0, while their sum -4 is clipped to -1."""
+    done = subprocess.run([sys.executable, "-c", TWO_DEVICES + CLIPPED_FIT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["Model", "0.0", "Distributed", "1.0"]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.generated import make_split
-from unet_deblur_tf.data.trees import find_pairs
 from unet_deblur_tf.data.pictures import read_picture
+from unet_deblur_tf.data.trees import find_pairs
 from unet_deblur_tf.utils import scripts
 
 COUNT, WIDTH, HEIGHT = 300, 320, 180

@@ -96,7 +96,7 @@ def keras_weights(model):
 
 
 def random_network(arguments):
-    """A variant with random weights, and random windows, as model.keras, weights.npz and windows.npy for all rows.
+    """A variant with random weights, and random crops, as model.keras, weights.npz and crops.npy for all rows.
 
     Args:
         arguments: parsed flags with `folder`, `batch_size`, `crop` and one of `variants`.
@@ -116,9 +116,9 @@ def random_network(arguments):
     network.save(arguments.folder / "model.keras")
     np.savez(arguments.folder / "weights.npz", **keras_weights(network))
     shape = (2, arguments.batch_size, arguments.crop, arguments.crop, 3)
-    windows = np.random.default_rng(1).random(shape, np.float32)
-    np.save(arguments.folder / "windows.npy", windows)
-    return network, windows
+    crops = np.random.default_rng(1).random(shape, np.float32)
+    np.save(arguments.folder / "crops.npy", crops)
+    return network, crops
 
 
 def matmul_peaks(threads, side=4096, repeat=5):

@@ -6,11 +6,11 @@ python benchmarks/input_pipeline.py --data DIR --times 1     a real set
 
 Rows:
     memory, disk, none   `train.py --cache`; `disk, cold` with the file first dropped from the system's cache
-    naive                tf.data: decode both pictures, cut one window (what most projects do)
+    naive                tf.data: decode both pictures, cut one crop (what most projects do)
     torch                PyTorch's DataLoader doing that with 2 workers (extra `bench`)
-    limit                copying windows of uint8 and turning them into float32 in NumPy alone, one thread per core
+    limit                copying crops of uint8 and turning them into float32 in NumPy alone, one thread per core
 
-A crop is a pair of 224x224 windows, float32 in 0..1, in batches of 16. Each row runs in a
+A crop is a pair of 224x224 pixels, float32 in 0..1, in batches of 16. Each row runs in a
 process of its own, after a warm-up that fills the caches; rows take turns, and the median is given.
 """
 
@@ -140,7 +140,7 @@ def torch_batches(pairs, arguments):
 
 
 def limit_batches(pairs, arguments):
-    """The bare memory traffic: windows copied out of decoded pictures at random, then float32."""
+    """The bare memory traffic: crops copied out of decoded pictures at random, then float32."""
     from unet_deblur_tf.data.pictures import read_picture
 
     pictures = [[read_picture(pair.blur), read_picture(pair.sharp)] for pair in pairs[:20]]

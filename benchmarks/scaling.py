@@ -1,4 +1,4 @@
-"""What a second worker brings: windows a second of one process on one core, and of two on a core each.
+"""What a second worker brings: crops a second of one process on one core, and of two on a core each.
 
 python benchmarks/scaling.py [--variant lite] [--batch-size 4] [--crop 160]
 
@@ -66,8 +66,8 @@ def one(arguments):
         network = build(variant, norm=settings.norm, head=settings.head, activation=settings.activation)
         model = compiling.prepare_for_fit(network, devices)
         compiling.compile_model(model, settings)
-    windows = np.random.default_rng(0).random((2, arguments.batch_size, arguments.crop, arguments.crop, 3), "float32")
-    dataset = distribution.distributed(strategy, lambda share: tf.data.Dataset.from_tensors(tuple(windows)).repeat())
+    crops = np.random.default_rng(0).random((2, arguments.batch_size, arguments.crop, arguments.crop, 3), "float32")
+    dataset = distribution.distributed(strategy, lambda share: tf.data.Dataset.from_tensors(tuple(crops)).repeat())
     ends = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
     model.fit(dataset, epochs=1, steps_per_epoch=settings.steps_per_epoch, callbacks=[watch], shuffle=False, verbose=0)
@@ -103,7 +103,7 @@ def main(arguments):
         return
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("Two cores are needed")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {arguments.batch_size} windows of "
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {arguments.batch_size} crops of "
           f"{arguments.crop}x{arguments.crop} per worker and step, float32, medians of {arguments.repeat}")  # fmt: skip
     print(f"\n{'':10}{'1 worker':>22}{'2 workers':>22}{'efficiency':>12}")
     for variant in arguments.variant:

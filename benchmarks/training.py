@@ -3,7 +3,7 @@
 python benchmarks/training.py                         every variant, batches of 4 crops of 224x224
 python benchmarks/training.py --variants unet concat_se --output reports/training    also training.json and .md
 
-The same random weights (batch norm) and the same windows everywhere, each row in a process of its own: 2 steps to
+The same random weights (batch norm) and the same crops everywhere, each row in a process of its own: 2 steps to
 warm up, then the median and minimum of `--repeat` steps. The first step's loss is compared with Keras' in float32;
 beyond 1e-4 (bfloat16: 1e-2) a row is WRONG.
 
@@ -172,7 +172,7 @@ ROWS = {
 
 
 def make_model(arguments):
-    """Writes a variant with random weights and windows; returns the MACs of a window and the first loss."""
+    """Writes a variant with random weights and crops; returns the MACs of a window and the first loss."""
     tensorflow(arguments.threads)
 
     from unet_deblur_tf import configs
@@ -190,7 +190,7 @@ def measure(arguments):
     (name,) = arguments.rows
     start = time.perf_counter()
     steps = ROWS[name].start(arguments.folder, ROWS[name].precision, arguments)(
-        *np.load(arguments.folder / "windows.npy")
+        *np.load(arguments.folder / "crops.npy")
     )
     loss = next(steps)
     first = time.perf_counter() - start
@@ -230,7 +230,7 @@ def figures(variant, name, made, peaks, folder, arguments):
         "difference": abs(measured["loss"] - made["loss"]),
         # Written so that a difference that is not a number is wrong, too.
         "wrong": not abs(measured["loss"] - made["loss"]) <= TOLERANCES[precision],
-        "windows_per_second": arguments.batch_size / measured["seconds"],
+        "crops_per_second": arguments.batch_size / measured["seconds"],
         "share": gflops / peaks[precision],
     }
 
@@ -240,7 +240,7 @@ def table(variant, made, rows):
     ours = [each["seconds"] for each in rows if each["row"].startswith("Keras") and "seconds" in each]
     lines = [
         f"### {variant}\n",
-        "| | median | minimum | of our best | windows/s | share of peak | first step | peak memory | loss off by |",
+        "| | median | minimum | of our best | crops/s | share of peak | first step | peak memory | loss off by |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for each in rows:
@@ -250,7 +250,7 @@ def table(variant, made, rows):
         ratio = f"{each['seconds'] / min(ours):.2f}" if ours else ""
         lines.append(
             f"| {each['row']} | {each['seconds']:.3f} s | {each['min_seconds']:.3f} s | {ratio} "
-            f"| {each['windows_per_second']:.1f} | {each['share']:.0%} | {each['first_step']:.0f} s "
+            f"| {each['crops_per_second']:.1f} | {each['share']:.0%} | {each['first_step']:.0f} s "
             f"| {each['memory'] / 1e9:.1f} GB | {each['difference']:.0e}{' WRONG' if each['wrong'] else ''} |"
         )
     return "\n".join(lines)
@@ -261,8 +261,8 @@ def main(arguments):
         print(json.dumps(JOBS[arguments.job](arguments)))
         return
     names = [name for name in arguments.rows if installed(name, ROWS[name].packages)]
-    windows = f"{arguments.batch_size} windows of {arguments.crop}x{arguments.crop}"
-    heading = f"A step of {windows}, median and minimum of {arguments.repeat}, {arguments.threads} threads."
+    crops = f"{arguments.batch_size} crops of {arguments.crop}x{arguments.crop}"
+    heading = f"A step of {crops}, median and minimum of {arguments.repeat}, {arguments.threads} threads."
     report(__file__, arguments, names, heading, window_flags(arguments), figures, table)
 
 

@@ -3,7 +3,7 @@
 KERAS_BACKEND=jax python benchmarks/training_gpu.py --variants unet concat_se --output reports/training_gpu.md
 
 As in training.py: forward, 1 - SSIM + L1, backward, AdamW with clipped gradients, of networks with batch norm, the same
-random weights and windows for all. The first step's loss is compared between the two. Times are medians of bursts of
+random weights and crops for all. The first step's loss is compared between the two. Times are medians of bursts of
 steps, which neither waits for one by one. The share of the peak is that of a matrix product in PyTorch, 8192x8192 in
 bfloat16; a step counts as three times the FLOPs of the network's convolutions. Each row has a process of its own.
 
@@ -47,7 +47,7 @@ def parse_arguments():
 
 
 def make_model(arguments):
-    """Writes a variant with random weights, and windows; returns the FLOPs of a step."""
+    """Writes a variant with random weights, and crops; returns the FLOPs of a step."""
     from unet_deblur_tf.training import jax_step
 
     network, _ = random_network(arguments)
@@ -109,7 +109,7 @@ def measure(arguments):
     (name,) = arguments.rows
     start, options = ROWS[name]
     begin = time.perf_counter()
-    take, what = start(arguments, *np.load(arguments.folder / "windows.npy"), **options)
+    take, what = start(arguments, *np.load(arguments.folder / "crops.npy"), **options)
     loss = take(1)
     ready = time.perf_counter() - begin
     take(WARM_UP)
@@ -144,17 +144,17 @@ JOBS = {"make_model": make_model, "measure": measure, "matmul_peak": matmul_peak
 
 def table(arguments):
     """Yields the lines of the report."""
-    windows = ("--batch-size", arguments.batch_size, "--crop", arguments.crop, "--steps", arguments.steps)
+    crops = ("--batch-size", arguments.batch_size, "--crop", arguments.crop, "--steps", arguments.steps)
     peak = in_own_process(__file__, "--job", "matmul_peak")["peak"]
     yield (
-        f"Matrix product, 8192x8192: {peak / 1e12:.0f} TFLOP/s in bfloat16. A step of {arguments.batch_size} windows "
+        f"Matrix product, 8192x8192: {peak / 1e12:.0f} TFLOP/s in bfloat16. A step of {arguments.batch_size} crops "
         f"of {arguments.crop}x{arguments.crop}, {BURSTS} bursts of {arguments.steps}."
     )
-    yield "\n| variant | | median | minimum | windows/s | share of peak | first step | first loss | with |"
+    yield "\n| variant | | median | minimum | crops/s | share of peak | first step | first loss | with |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for variant in arguments.variants:
         with tempfile.TemporaryDirectory() as folder:
-            flags = ("--folder", folder, "--variants", variant, *windows)
+            flags = ("--folder", folder, "--variants", variant, *crops)
             made = in_own_process(__file__, "--job", "make_model", *flags, environment={"JAX_PLATFORMS": "cpu"})
             first_loss = None
             for name in arguments.rows:

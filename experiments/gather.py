@@ -6,7 +6,7 @@ python experiments/gather.py runs/mixture --photos PHOTOS --pairs REDS GOPRO --r
 Of folders that have a part `train/`, that part alone is taken. The output has the layout of pairs
 ({train,val,test}/SOURCE/{blur,sharp}/), for `train.py --data`. Pictures that exist already are linked, not copied.
 `--video` takes folders of consecutive sharp frames of a fast camera, and averages 7 to 13 of them, as GoPro's pairs
-were made, at every fourth frame. Every picture gives one window a pass; `--repeat` lets the few real pairs come more
+were made, at every fourth frame. Every picture gives one crop a pass; `--repeat` lets the few real pairs come more
 often, and averages at more frames.
 """
 
@@ -41,7 +41,7 @@ MIXTURE = (
     ("mixed", False, 0, 300),
     ("gopro", True, 0, 200),
 )
-# The third round: a third of the windows has large blur.
+# The third round: a third of the crops has large blur.
 LARGE = (*MIXTURE, *(("gopro", True, seed, 400, CUT_OUT) for seed in (1, 2, 3)))
 SETS = {
     # What short comparisons are trained on.

@@ -1,12 +1,12 @@
-"""Trains a network for a time or so many steps on a GPU that JAX has, on windows that `stream.py` renders meanwhile.
+"""Trains a network for a time or so many steps on a GPU that JAX has, on crops that `stream.py` renders meanwhile.
 
 pip install "jax[cuda13]"
 KERAS_BACKEND=jax python experiments/train_on_jax.py unet --stream runs/stream --seconds 400 --output runs/unet
 python experiments/ship.py runs/unet/last.keras unet
 
-The recipe is that of `train.py`, in bfloat16. Windows are cut, flipped and turned on the GPU; the rate falls from
+The recipe is that of `train.py`, in bfloat16. Crops are cut, flipped and turned on the GPU; the rate falls from
 `--rate` to 0 as a cosine, after a warm-up. Besides the last weights their moving average is kept: `last.keras` and
-`average.keras`, written every two minutes and at the end, with `run.json`. `--capacity` windows take 0.6 MB each on the
+`average.keras`, written every two minutes and at the end, with `run.json`. `--capacity` crops take 0.6 MB each on the
 GPU; what is rendered beyond them is not used.
 """
 
@@ -47,7 +47,7 @@ def parse_arguments():
     parser.add_argument("--warmup", type=float, default=0.05, help="as a part of the whole (default: %(default)s)")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the average (default: %(default)s)")
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
-    parser.add_argument("--capacity", type=flags.positive_int, default=16_000, help="windows (default: %(default)s)")
+    parser.add_argument("--capacity", type=flags.positive_int, default=16_000, help="crops (default: %(default)s)")
     parser.add_argument("--start-from", type=Path, help="a .keras file of the same variant and recipe")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -79,7 +79,7 @@ def main(arguments):
 
 
 def wait_for(folder):
-    """Returns when there are windows of every group that is rendered."""
+    """Returns when there are crops of every group that is rendered."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: start stream.py first")
     while missing := [name for name in GROUPS if not list((folder / name).glob("[!.]*.npy"))]:
@@ -101,12 +101,12 @@ def train(network, arguments):
     pool = Pool(arguments.stream, arguments.capacity)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def steps(state, average, windows, starts, counts, rate, key):
+    def steps(state, average, crops, starts, counts, rate, key):
         state = jax_step.with_rate(state, optimizer, rate)
 
         def one(carry, key):
             state, average = carry
-            state, loss = step(state, *draw(key, windows, starts, counts, arguments.batch_size, arguments.crop))
+            state, loss = step(state, *draw(key, crops, starts, counts, arguments.batch_size, arguments.crop))
             kept = arguments.average
             average = [kept * old + (1 - kept) * new for old, new in zip(average, state[0])]
             return (state, average), loss
@@ -133,7 +133,7 @@ def train(network, arguments):
         warmth = min(1, (part + 1e-3) / max(arguments.warmup, 1e-3))
         rate = arguments.learning_rate * warmth * (1 + math.cos(math.pi * part)) / 2
         key, own = jax.random.split(key)
-        state, average, loss = steps(state, average, pool.windows, pool.starts, pool.counts, rate, own)
+        state, average, loss = steps(state, average, pool.crops, pool.starts, pool.counts, rate, own)
         losses.append(loss)
         done += STEPS
         if begin is None:
@@ -149,7 +149,7 @@ def train(network, arguments):
             speed = (done - STEPS) * arguments.batch_size / (now - begin)
             print(
                 f"{now - begin:4.0f} s, {done} steps, loss {float(np.mean(losses[-20:])):.4f}, rate {rate:.2e}, "
-                f"{speed:.0f} windows/s, {speed * flops / 1e12:.0f} TFLOP/s, pairs {pool.counts.tolist()}",
+                f"{speed:.0f} crops/s, {speed * flops / 1e12:.0f} TFLOP/s, pairs {pool.counts.tolist()}",
                 flush=True,
             )
             pool.read()
@@ -157,7 +157,7 @@ def train(network, arguments):
             saved = now
             write(network, state[0], average, arguments, done, device)
     write(network, state[0], average, arguments, done, device)
-    print(f"{done} steps of {arguments.batch_size} windows of {arguments.crop}x{arguments.crop}", flush=True)
+    print(f"{done} steps of {arguments.batch_size} crops of {arguments.crop}x{arguments.crop}", flush=True)
 
 
 def write(network, last, average, arguments, done, device):
@@ -170,7 +170,7 @@ def write(network, last, average, arguments, done, device):
         partial.write_text(json.dumps({"settings": settings}, indent=1) + "\n")
 
 
-def draw(key, windows, starts, counts, batch_size, crop):
+def draw(key, crops, starts, counts, batch_size, crop):
     """A batch of (blurred, sharp), float32 in 0..1: of each group by its share, anywhere, in any of eight positions."""
     import jax
     import jax.numpy as jnp
@@ -182,7 +182,7 @@ def draw(key, windows, starts, counts, batch_size, crop):
     corner = jax.random.randint(keys[2], (batch_size, 2), 0, SIDE - crop + 1)
 
     def cut(index, corner):
-        return jax.lax.dynamic_slice(windows, (index, 0, *corner, 0), (1, 2, crop, crop, 3))[0]
+        return jax.lax.dynamic_slice(crops, (index, 0, *corner, 0), (1, 2, crop, crop, 3))[0]
 
     pairs = jax.vmap(cut)(starts[group] + within, corner)
     flips = jax.random.bernoulli(keys[3], shape=(3, batch_size, 1, 1, 1, 1))
@@ -194,7 +194,7 @@ def draw(key, windows, starts, counts, batch_size, crop):
 
 
 class Pool:
-    """Windows on the GPU, uint8 `(capacity, 2, SIDE, SIDE, 3)`: each group has a part of its own, by its share."""
+    """Crops on the GPU, uint8 `(capacity, 2, SIDE, SIDE, 3)`: each group has a part of its own, by its share."""
 
     def __init__(self, folder, capacity):
         import jax
@@ -205,7 +205,7 @@ class Pool:
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype("int32")
         self.counts = np.zeros(len(SHARES), "int32")
         self.seen = set()
-        self.windows = jnp.zeros((self.sizes.sum(), 2, SIDE, SIDE, 3), "uint8")
+        self.crops = jnp.zeros((self.sizes.sum(), 2, SIDE, SIDE, 3), "uint8")
         self.put = jax.jit(jax.lax.dynamic_update_slice, donate_argnums=0)
 
     def read(self):
@@ -217,7 +217,7 @@ class Pool:
                     continue
                 self.seen.add(path)
                 new = np.load(path)[:room]
-                self.windows = self.put(self.windows, new, (self.starts[number] + self.counts[number], 0, 0, 0, 0))
+                self.crops = self.put(self.crops, new, (self.starts[number] + self.counts[number], 0, 0, 0, 0))
                 self.counts[number] += len(new)
 
 

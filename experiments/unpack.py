@@ -20,7 +20,7 @@ def parse_arguments():
     parser.add_argument("stream", type=Path, help="what stream.py wrote")
     parser.add_argument("output", type=Path, help="a folder that is not there yet")
     parser.add_argument(
-        "--at-most", nargs="*", default=[], metavar="GROUP=N", type=group_and_count, help="windows of a file, by group"
+        "--at-most", nargs="*", default=[], metavar="GROUP=N", type=group_and_count, help="crops of a file, by group"
     )
     return parser.parse_args()
 
@@ -33,7 +33,7 @@ def group_and_count(text):
 def main(arguments):
     paths = sorted(arguments.stream.glob("*/[!.]*.npy"))
     if not paths:
-        raise InputError(f"{arguments.stream} has no windows: it takes the folder that stream.py writes")
+        raise InputError(f"{arguments.stream} has no crops: it takes the folder that stream.py writes")
     if arguments.output.exists():
         raise InputError(f"{arguments.output} is there already")
     limits = dict(arguments.at_most)

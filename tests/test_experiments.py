@@ -141,15 +141,15 @@ def test_spoilt_pictures_are_as_bad_as_they_are_said_to_be(picture):
     assert abs(restored - 6.0206) < 1e-3
 
 
-def test_what_is_unpacked_are_the_windows(tmp_path):
-    windows = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 8, 8, 3), np.uint8)
-    for group, some in zip(("small", "pairs"), windows):
+def test_what_is_unpacked_are_the_crops(tmp_path):
+    crops = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 8, 8, 3), np.uint8)
+    for group, some in zip(("small", "pairs"), crops):
         (tmp_path / "stream" / group).mkdir(parents=True)
         np.save(tmp_path / "stream" / group / "0-1.npy", some)
     arguments = argparse.Namespace(stream=tmp_path / "stream", output=tmp_path / "out", at_most=[("pairs", 1)])
     unpack.main(arguments)
     found = find_pairs(tmp_path / "out")[""]
-    assert sorted(pair.sequence for pair in found) == ["pairs", "small", "small", "small"]
-    pair = next(pair for pair in found if pair.sequence == "small" and pair.name == "0-1-0002")
-    np.testing.assert_array_equal(read_picture(pair.blur), windows[0, 2, 0])
-    np.testing.assert_array_equal(read_picture(pair.sharp), windows[0, 2, 1])
+    assert sorted(pair.sequence for pair in found) == ["pairs/0-1", *["small/0-1"] * 3]  # a name ends with a frame
+    pair = next(pair for pair in found if pair.sequence == "small/0-1" and pair.name == "0-1-0002")
+    np.testing.assert_array_equal(read_picture(pair.blur), crops[0, 2, 0])
+    np.testing.assert_array_equal(read_picture(pair.sharp), crops[0, 2, 1])

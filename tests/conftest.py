@@ -1,6 +1,7 @@
 """Fixtures. Tests that use real data read its folder from UNET_DEBLUR_DATA and are skipped without it."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from unet_deblur_tf.acceleration import levels, winograd
 from unet_deblur_tf.data.scenes import scene
+from unet_deblur_tf.exporting.saved_model import publish
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +65,21 @@ def inverter(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "inverter.keras"
     helpers.inverting_network().save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def trained_models(tmp_path_factory, inverter):
+    """A folder `saved_models` as training leaves it, with version 1 of the network that puts out 1 - input."""
+    folder = tmp_path_factory.mktemp("trained") / "saved_models"
+    publish(helpers.inverting_network(), folder / "inverter", {"model.keras": inverter}, warmup_sizes=())
+    return folder
+
+
+@pytest.fixture
+def trained_here(tmp_path, trained_models):
+    """A folder to run commands in, with `saved_models/inverter/1`."""
+    shutil.copytree(trained_models, tmp_path / "saved_models")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,8 @@ SMALL_WIDTHS = (4, 8, 12, 16, 16)
 
 def inverting_network():
     """The smallest network there is, which puts out 1 - input: for what is the same with any."""
-    return keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(-1, 1)])
+    image = keras.Input((None, None, 3), name="image")
+    return keras.Model(image, keras.layers.Rescaling(-1, 1)(image), name="inverter")
 
 
 def randomise(network):

@@ -1,17 +1,19 @@
 """deblur.py: which file goes where, what is kept, and what does not stop the others."""
 
+import os
 import shutil
 import signal
 
 import numpy as np
 import pytest
-from helpers import read_pixels, run_script, run_script_here
+from helpers import assert_one_line_error, read_pixels, run_script, run_script_here, save_picture
 from PIL import Image
 
 from unet_deblur_tf.data import photos
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.models import pretrained
 from unet_deblur_tf.restoring.deblur import deblur
+from unet_deblur_tf.restoring.restorer import Restorer
 
 COLOUR = np.random.default_rng(11).integers(0, 256, (24, 36, 3), np.uint8)
 
@@ -95,6 +97,33 @@ def test_without_a_model_of_ones_own_the_packages_is_taken(folder, tmp_path):
     named = deblur(folder / "b.png", default, tmp_path / "named", progress=False).written[folder / "b.png"]
     np.testing.assert_array_equal(Image.open(tmp_path / "restored/b.png"), Image.open(named))
     assert (np.asarray(Image.open(named)) != np.asarray(Image.open(folder / "b.png"))).any()
+
+
+def test_the_packages_network_is_taken_whatever_was_trained_here(trained_here):
+    save_picture(trained_here / "photo.png", COLOUR)
+    done = run_script_here("deblur.py", "photo.png", cwd=trained_here)
+    assert done.returncode == 0, done.stderr
+    assert f"{pretrained.find()}, pooling none" in done.stdout
+    restored = read_pixels(trained_here / "restored/photo.png")
+    np.testing.assert_array_equal(restored, Restorer(pretrained.manifest()["default"])(COLOUR))
+    assert np.abs(restored - (255.0 - COLOUR)).mean() > 50
+
+
+def test_latest_is_the_network_that_was_trained_here_last(trained_here):
+    save_picture(trained_here / "photo.png", COLOUR)
+    shutil.copytree(trained_here / "saved_models/inverter", trained_here / "saved_models/before")
+    os.utime(trained_here / "saved_models/before/1", (1e9, 1e9))
+    done = run_script_here("deblur.py", "photo.png", "--model", "latest", cwd=trained_here)
+    assert done.returncode == 0, done.stderr
+    assert "saved_models/inverter/1, pooling none" in done.stdout
+    np.testing.assert_array_equal(read_pixels(trained_here / "restored/photo.png"), 255 - COLOUR)
+
+
+def test_latest_where_nothing_was_trained(tmp_path):
+    save_picture(tmp_path / "photo.png", COLOUR)
+    done = run_script_here("deblur.py", "photo.png", "--model", "latest", cwd=tmp_path)
+    assert_one_line_error(done, "there is no trained network under saved_models/")
+    assert list((tmp_path / "restored").iterdir()) == []
 
 
 def test_comparisons_replace_nothing(folder, inverter, tmp_path):

@@ -7,10 +7,11 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import psnr, run_script_here
 from PIL import Image
 
-from unet_deblur_tf.data.pairs import find_pairs
 from unet_deblur_tf.data.pictures import read_picture
+from unet_deblur_tf.data.trees import find_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation import evaluate
 from unet_deblur_tf.evaluation.report import bootstrap_interval, summarise, table
@@ -170,6 +171,23 @@ def test_a_report_can_be_read_back(models, make_pairs, tmp_path):
         evaluate.evaluate(models / "net", root, report=tmp_path / "report")
     limited = evaluate.evaluate(models / "net", root, report=tmp_path / "report", limit=4, overwrite=True)
     assert limited["images"] == 4
+
+
+def test_evaluate_takes_what_was_trained_here_and_says_so(trained_here, make_pairs, picture):
+    make_pairs("test/A/{}/1.png")
+    done = run_script_here("evaluate.py", "--data", "pairs", "--report", "report", cwd=trained_here)
+    assert done.returncode == 0, done.stderr
+    assert "saved_models/inverter/1 on 1 pairs of pairs" in done.stdout
+    found = json.loads((trained_here / "report/metrics.json").read_text())
+    assert found["input"]["psnr"] == pytest.approx(psnr(picture // 2, picture), abs=1e-3)
+    assert found["restored"]["psnr"] == pytest.approx(psnr(255 - picture // 2, picture), abs=1e-3)
+
+
+def test_evaluate_takes_the_packages_network_where_nothing_was_trained(tmp_path, make_pairs):
+    make_pairs("test/A/{}/1.png")
+    done = run_script_here("evaluate.py", "--data", "pairs", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{pretrained.find()} on 1 pairs of pairs" in done.stdout
 
 
 def test_the_sheet_holds_the_pictures(picture):

@@ -1,5 +1,6 @@
 """`export.py`, and that other runtimes compute from its files what Keras computes."""
 
+import re
 import shutil
 
 import keras
@@ -207,6 +208,29 @@ def test_the_packages_own_network_is_exported_to_where_ones_own_are(tmp_path, mo
     assert loading.versions(tmp_path / "saved_models/lite") == [1]
     assert (tmp_path / "saved_models/models.config").exists()
     assert sorted(pretrained.FOLDER.parent.rglob("*")) == before
+
+
+def test_export_takes_what_was_trained_here_and_says_so(trained_here):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    done = run_script_here("export.py", "--format", "onnx", cwd=trained_here)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"/saved_models/inverter/inverter\.onnx .*, inverter\)$", done.stdout, re.MULTILINE)
+    image = random_pictures(5, 7)
+    (restored,) = onnxruntime.InferenceSession(trained_here / "saved_models/inverter/inverter.onnx").run(
+        None, {"image": image}
+    )
+    np.testing.assert_allclose(restored, 1 - image, atol=1e-6)
+    done = run_script_here("export.py", "--warmup", cwd=trained_here)
+    assert done.returncode == 0, done.stderr
+    assert "saved_models/inverter/2/" in done.stdout
+
+
+def test_export_takes_the_packages_network_where_nothing_was_trained(tmp_path):
+    pytest.importorskip("onnxruntime")
+    done = run_script_here("export.py", "--format", "onnx", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    default = pretrained.manifest()["default"]
+    assert re.search(rf"^saved_models/{default}/{default}\.onnx .*, {default}\)$", done.stdout, re.MULTILINE)
 
 
 def test_a_foreign_saved_model_cannot_be_exported(base, tmp_path):

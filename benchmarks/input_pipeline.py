@@ -57,8 +57,8 @@ def make_pairs(count, cache_dir):
     from tqdm import tqdm
 
     from unet_deblur_tf.configs import DIFFICULTIES
-    from unet_deblur_tf.data.scenes import scene
-    from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+    from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
+    from unet_deblur_tf.data.synthesis.scenes import scene
 
     difficulty = DIFFICULTIES["gopro"]
     folder = cache_dir / "benchmark/train/MADE"
@@ -179,7 +179,7 @@ def memory_of_all():
 
 
 def one_row(arguments):
-    from unet_deblur_tf.data.trees import find_pairs
+    from unet_deblur_tf.data.trees.tree import find_pairs
 
     pairs = [pair for split in find_pairs(Path(arguments.data)).values() for pair in split]
     pairs *= arguments.times  # nothing below can tell, save that the files are sooner in the system's cache

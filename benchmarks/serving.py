@@ -67,7 +67,7 @@ def picture(height, width):
     """A scene with fine detail, uint8, whose PNG has a photo's size."""
     import numpy as np
 
-    from unet_deblur_tf.data.scenes import scene
+    from unet_deblur_tf.data.synthesis.scenes import scene
 
     rng = np.random.default_rng(0)
     return np.round((scene(rng, height, width) + rng.normal(0, 0.01, (height, width, 3))).clip(0, 1) * 255).astype("u1")

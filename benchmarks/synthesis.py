@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from unet_deblur_tf.commands import flags
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data.scenes import scene
-from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.utils import scripts
 
 

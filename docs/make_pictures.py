@@ -14,8 +14,8 @@ from PIL import Image
 from unet_deblur_tf import Restorer
 from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.scenes import scene
-from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.utils.sheets import comparison_sheet
 

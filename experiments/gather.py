@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from unet_deblur_tf.commands import flags
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data.generated import make_split
 from unet_deblur_tf.data.pictures import find_pictures, read_picture
-from unet_deblur_tf.data.trees import find_pairs
+from unet_deblur_tf.data.synthesis.generated import make_split
+from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils import scripts
 

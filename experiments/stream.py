@@ -24,11 +24,11 @@ from PIL import Image
 
 from unet_deblur_tf.commands import flags
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data.generated import largest_scale, region
 from unet_deblur_tf.data.pairs import evenly_spaced
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.scenes import scene
-from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.generated import largest_scale, region
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils import scripts
 from unet_deblur_tf.utils.files import write_by_rename

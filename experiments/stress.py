@@ -17,9 +17,9 @@ from gather import training_photos
 from tqdm import tqdm
 
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data.generated import make_split
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.trees import find_pairs
+from unet_deblur_tf.data.synthesis.generated import make_split
+from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.utils import scripts
 
 COUNT, WIDTH, HEIGHT = 300, 320, 180

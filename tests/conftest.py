@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from unet_deblur_tf.acceleration import levels, winograd
-from unet_deblur_tf.data.scenes import scene
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.exporting.saved_model import publish
 
 

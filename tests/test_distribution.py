@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, TWO_DEVICES, load_trained, read_history, run_script, save_pair, wait_until
 
-from unet_deblur_tf.data.scenes import scene
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.training import checkpoints, distribution
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from helpers import psnr, run_script_here
 from PIL import Image
 
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.trees import find_pairs
+from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation import evaluate
 from unet_deblur_tf.evaluation.report import bootstrap_interval, summarise, table
@@ -147,6 +148,14 @@ def test_damaged_models_are_named(tmp_path):
 @pytest.mark.parametrize("kind", ["net.keras", "net/1"])
 def test_both_kinds_of_model_restore(models, picture, kind):
     np.testing.assert_array_equal(Restorer(models / kind)(picture), picture)
+
+
+@pytest.mark.parametrize("kind", ["file", "version", "foreign"])
+def test_every_kind_of_model_changes_what_its_network_changes(inverter, trained_models, tmp_path, picture, kind):
+    path = {"file": inverter, "version": trained_models / "inverter/1", "foreign": tmp_path / "1"}[kind]
+    if kind == "foreign":  # a SavedModel alone
+        shutil.copytree(trained_models / "inverter/1", path, ignore=shutil.ignore_patterns("assets.extra"))
+    np.testing.assert_array_equal(Restorer(path)(picture), 255 - picture)
 
 
 def test_a_report_can_be_read_back(models, make_pairs, tmp_path):

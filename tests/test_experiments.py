@@ -18,7 +18,7 @@ import unpack
 from helpers import SMALL_WIDTHS, randomise
 
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.trees import find_pairs
+from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models.loading import load_network
 from unet_deblur_tf.models.unet import unet

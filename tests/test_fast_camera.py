@@ -7,11 +7,11 @@ import pytest
 import scipy.ndimage
 
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data import fast_camera, synthesis
-from unet_deblur_tf.data.fast_camera import GAMMA, Settings, develop, draw_settings
-from unet_deblur_tf.data.generated import describe
-from unet_deblur_tf.data.scenes import scene
-from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis import blur, fast_camera
+from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.fast_camera import GAMMA, Settings, develop, draw_settings
+from unet_deblur_tf.data.synthesis.generated import describe
+from unet_deblur_tf.data.synthesis.scenes import scene
 
 FRAMES = dataclasses.replace(
     DIFFICULTIES["quick"], width=96, height=64, blur=(30, 30.1), rotation=0, objects=0, noise=0, frames=(7,)
@@ -64,7 +64,7 @@ def straight(monkeypatch, duty):
         path[:, 0] = np.linspace(-length / 2, length / 2, moments)
         return path
 
-    monkeypatch.setattr(synthesis, "trajectory", trajectory)
+    monkeypatch.setattr(blur, "trajectory", trajectory)
     monkeypatch.setattr(fast_camera, "DUTY", (duty, duty * 1.001))
     monkeypatch.setattr(fast_camera, "draw_settings", lambda rng: Settings(0, 0, None))
 

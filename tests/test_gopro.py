@@ -185,7 +185,9 @@ def test_an_unknown_configuration(files, tmp_path):
 @pytest.mark.parametrize("lay_out", [as_folder, as_zip])
 def test_a_missing_twin(files, tmp_path, lay_out):
     del files["GOPRO_Large/train/GOPR0372_07_00/sharp/000048.png"]
-    fails(files, tmp_path, "GOPR0372_07_00/blur/000048.png has no sharp twin in", "GOPR0372_07_00/sharp", lay_out=lay_out)
+    fails(
+        files, tmp_path, "GOPR0372_07_00/blur/000048.png has no sharp twin in", "GOPR0372_07_00/sharp", lay_out=lay_out
+    )
 
 
 @pytest.mark.parametrize("lay_out", [as_folder, as_zip])

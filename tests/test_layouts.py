@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet_deblur_tf.data.layouts import LAYOUTS, Words, bare_stem, read_words
 from unet_deblur_tf.data.pairs import measure_pairs
 from unet_deblur_tf.data.pictures import picture_size, read_picture
 from unet_deblur_tf.data.sources import open_source
+from unet_deblur_tf.data.trees.layouts import LAYOUTS, Words, bare_stem, read_words
 from unet_deblur_tf.errors import InputError
 
 # Each pair has a level of grey of its own, half of it when blurred, so that twins can be told from the pixels.

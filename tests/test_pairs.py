@@ -11,7 +11,7 @@ from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.pairs import Pair, by_sequence, evenly_spaced, hold_out, measure_pairs, require_size
 from unet_deblur_tf.data.pictures import picture_size, read_picture
 from unet_deblur_tf.data.sources import load_pairs
-from unet_deblur_tf.data.trees import find_pairs
+from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 
 

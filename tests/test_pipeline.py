@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 from unet_deblur_tf.configs import CACHES
-from unet_deblur_tf.data.pairs import find_pairs, measure_pairs
+from unet_deblur_tf.data.pairs import measure_pairs
 from unet_deblur_tf.data.pipeline import augment, picture_numbers, training_batches, validation_pictures
 from unet_deblur_tf.data.store import InMemory, PictureStore, open_store
+from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 
 HEIGHT, WIDTH = 40, 56

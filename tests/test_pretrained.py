@@ -12,9 +12,9 @@ from helpers import clipped_output, psnr
 
 from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.scenes import scene
 from unet_deblur_tf.data.sources import load_pairs
-from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation.report import summarise
 from unet_deblur_tf.evaluation.scoring import score

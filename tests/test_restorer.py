@@ -9,7 +9,7 @@ import tensorflow as tf
 from helpers import lively_network
 
 from unet_deblur_tf.configs import POOLINGS, VARIANTS
-from unet_deblur_tf.data.scenes import scene
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models.transforms import squeeze_layers, with_local_pooling
 from unet_deblur_tf.models.unet import build

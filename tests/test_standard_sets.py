@@ -10,7 +10,7 @@ from PIL import Image
 
 from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.sources import open_source
-from unet_deblur_tf.data.standard_sets import SETS
+from unet_deblur_tf.data.trees.standard_sets import SETS
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation.alignment import align, aligned_scores, ssim_map
 from unet_deblur_tf.evaluation.evaluate import evaluate, evaluate_sets

@@ -7,9 +7,9 @@ import pytest
 
 from unet_deblur_tf.configs import CACHES
 from unet_deblur_tf.data import store
-from unet_deblur_tf.data.pairs import find_pairs
 from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.store import InMemory, LRUStore, OnDisk, PictureStore, choose_cache, open_store
+from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.hardware import free_disk, free_memory
 

@@ -7,10 +7,10 @@ import pytest
 from helpers import psnr
 
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data import generated
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.scenes import scene, texture
-from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size, trajectory
+from unet_deblur_tf.data.synthesis import generated
+from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size, trajectory
+from unet_deblur_tf.data.synthesis.scenes import scene, texture
 
 QUICK = DIFFICULTIES["quick"]
 # Pure translation of a known scene: nothing but the camera's path is left.

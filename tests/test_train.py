@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unet_deblur_tf.data.pairs import measure_pairs
-from unet_deblur_tf.data.trees import find_pairs
+from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.training import train
 
 

@@ -91,7 +91,7 @@ POOLINGS = ("auto", "local", "global")
 # Where decoded training pictures are kept, see `data/store.py`.
 CACHES = ("memory", "disk", "none")
 
-# What a folder of data can hold, see `data/trees.py`.
+# What a folder of data can hold, see `data/trees/tree.py`.
 DATA_KINDS = ("pairs", "photos", "side-by-side")
 # How pictures are scored, see `evaluation/scoring.py`.
 PROTOCOLS = ("full", "aligned", "original")
@@ -118,7 +118,7 @@ class Difficulty:
         forward: standard deviation of the camera's forward motion during the exposure, as a fraction of the distance to
             the scene.
         frames: numbers of separate frames of a fast camera, one of which makes the exposure, see
-            `data/fast_camera.py`. They are averaged as encoded, and `gamma` is not used. None for a
+            `data/synthesis/fast_camera.py`. They are averaged as encoded, and `gamma` is not used. None for a
             continuous exposure.
     """
 

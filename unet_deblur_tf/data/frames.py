@@ -20,10 +20,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from unet_deblur_tf.data.layouts import read_words, split_of
 from unet_deblur_tf.data.pairs import Pair, choose_split
 from unet_deblur_tf.data.pictures import find_pictures, picture_size, read_picture
 from unet_deblur_tf.data.store import PictureStore
+from unet_deblur_tf.data.trees.layouts import read_words, split_of
 from unet_deblur_tf.data.video_frames import SUFFIXES, extract_frames
 from unet_deblur_tf.errors import InputError
 

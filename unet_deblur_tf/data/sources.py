@@ -5,13 +5,13 @@ import functools
 from pathlib import Path
 
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data import generated
 from unet_deblur_tf.data.frames import open_frames
 from unet_deblur_tf.data.gopro.source import NAME, VALIDATION_SEQUENCES
 from unet_deblur_tf.data.pairs import Pair, by_sequence, choose_split
 from unet_deblur_tf.data.pictures import find_pictures
-from unet_deblur_tf.data.standard_sets import SETS, find_folder, open_standard_set
-from unet_deblur_tf.data.trees import counts, read_tree
+from unet_deblur_tf.data.synthesis import generated
+from unet_deblur_tf.data.trees.standard_sets import SETS, find_folder, open_standard_set
+from unet_deblur_tf.data.trees.tree import counts, read_tree
 from unet_deblur_tf.errors import InputError
 
 ACCEPTED = f"'synthetic', 'frames', a set ({', '.join(SETS)}), a folder of pairs, or a folder of sharp photos"
@@ -23,7 +23,7 @@ def open_source(data, blur=None, difficulty="quick", cache_dir=None, data_dir=No
     Args:
         data: "synthetic" for scenes made in code; "gopro" for that set, through TFDS unless its pictures lie in
             `data_dir` in another layout; another of `standard_sets.SETS`; "frames" for means of frames, see `frames`;
-            a folder of pairs, or of sharp photos that are blurred by the same synthesis, see `trees.read_tree`.
+            a folder of pairs, or of sharp photos that are blurred by the same synthesis, see `tree.read_tree`.
         blur, sharp: names of the folders of blurred and sharp pictures; None for the usual ones.
         difficulty: key of `DIFFICULTIES`, for synthesised pairs.
         cache_dir: where synthesised pairs are kept, the user's cache folder by default.
@@ -140,7 +140,7 @@ class SynthesisedPairs(Source):
         root: the folder or "scenes made in code", for messages.
         difficulty: str, key of `DIFFICULTIES`.
         cache_dir: where the pairs are kept, the user's cache folder by default.
-        photos: dict from split to a list of `Path`, as `trees.read_tree` finds them; None for scenes.
+        photos: dict from split to a list of `Path`, as `tree.read_tree` finds them; None for scenes.
         found: str, what was found, for `summary`.
     """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unet_deblur_tf.data.pairs import evenly_spaced, measure_pairs, require_size
 from unet_deblur_tf.data.sources import open_source
-from unet_deblur_tf.data.standard_sets import SETS
+from unet_deblur_tf.data.trees.standard_sets import SETS
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.evaluation.report import REPORT_FILES, comparison, summarise, write_report

@@ -6,8 +6,8 @@ is blurred is told from the words in its path. The file's name holds the split: 
 
 import re
 
-from unet_deblur_tf.data.layouts import SPLITS, Names, Twins
 from unet_deblur_tf.data.pictures import is_picture
+from unet_deblur_tf.data.trees.layouts import SPLITS, Names, Twins
 from unet_deblur_tf.errors import InputError
 
 

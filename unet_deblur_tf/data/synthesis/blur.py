@@ -16,8 +16,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from unet_deblur_tf.data import fast_camera
-from unet_deblur_tf.data.scenes import blob_mask
+from unet_deblur_tf.data.synthesis import fast_camera
+from unet_deblur_tf.data.synthesis.scenes import blob_mask
 
 INTERVAL = 24  # moments from one frame of a fast camera to the next
 

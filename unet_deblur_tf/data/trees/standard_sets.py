@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from unet_deblur_tf.data.trees import read_tree
+from unet_deblur_tf.data.trees.tree import read_tree
 from unet_deblur_tf.errors import InputError
 
 DEPTH = 3  # folders below --data-dir that are looked at

@@ -20,8 +20,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.scenes import scene
-from unet_deblur_tf.data.synthesis import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale
 
 VERSION = 2  # raised when the same settings come to give other pictures
@@ -34,7 +34,7 @@ def make_split(split, difficulty, photos=(), seed=0, cache_dir=None):
 
     Args:
         split: "train", "val" or "test"; each has scenes of its own.
-        difficulty: a `synthesis.Difficulty`.
+        difficulty: a `blur.Difficulty`.
         photos: sharp photos to blur; without any, scenes are made in code.
         seed: int, the pairs are deterministic in it.
         cache_dir: folder to keep them in, the user's cache folder by default.

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unet_deblur_tf.data.layouts import Names, Twins, match_tree, read_words, split_of
-from unet_deblur_tf.data.lists import read_lists
-from unet_deblur_tf.data.lmdb_pictures import find_lmdb_pictures
 from unet_deblur_tf.data.pairs import Pair, evenly_spaced
 from unet_deblur_tf.data.pictures import HalfPicture, find_pictures, picture_size, read_picture
+from unet_deblur_tf.data.trees.layouts import Names, Twins, match_tree, read_words, split_of
+from unet_deblur_tf.data.trees.lists import read_lists
+from unet_deblur_tf.data.trees.lmdb_pictures import find_lmdb_pictures
 from unet_deblur_tf.errors import InputError
 
 SPLIT_ORDER = ("train", "val", "test", "")

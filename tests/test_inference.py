@@ -219,3 +219,19 @@ def ancestors(op):
 def test_other_models_stay_as_they_are():
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same")])
     assert for_inference(model) is model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"strides": 2}, {"padding": "valid"}, {"dilation_rate": 2}, {"groups": 4}, {"activation": "relu"}],
+    ids=str,
+)
+def test_convolutions_that_our_networks_do_not_have_are_left_alone(options):
+    """Of a model from elsewhere; the first convolution ends it, too, and its result is upsampled and concatenated."""
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same")(image)
+    x = keras.layers.Concatenate()([x, x])
+    outputs = keras.layers.Conv2D(8, 3, **{"padding": "same", **options})(x)
+    model = keras.Model(image, outputs)
+    picture = random_pictures(9, 11, count=1)
+    np.testing.assert_allclose(for_inference(model)(picture), model(picture), atol=1e-5)

@@ -62,11 +62,17 @@ def _call(fewer_multiplications, layer, *arguments, **keywords):
             return inputs.then(make, *_scale_and_shift(layer))
         if isinstance(layer, (keras.layers.ReLU, keras.layers.LeakyReLU)):
             return inputs.then(make, activation=layer)
-    if type(layer) is keras.layers.Conv2D:
+    if type(layer) is keras.layers.Conv2D and _is_plain(layer):
         return _Convolved(fewer_multiplications, layer, inputs)
     if isinstance(layer, keras.layers.BatchNormalization) and isinstance(inputs, _Convolved):
         return inputs.then(*_scale_and_shift(layer))
     return call_layer(layer, *arguments, **keywords)
+
+
+def _is_plain(convolution):
+    """Whether a convolution is of the only kind that is rewritten; other models than ours have others, too."""
+    same = convolution.padding == "same" and convolution.activation is keras.activations.linear
+    return same and (convolution.strides, convolution.dilation_rate, convolution.groups) == ((1, 1), (1, 1), 1)
 
 
 def _scale_and_shift(norm):

@@ -22,7 +22,13 @@ def rewrite_graph(network, call):
     Returns:
         `keras.Model` from the same input to the same output, which shares the layers of `network`.
     """
-    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
+    last = {id(tensor._keras_history.operation) for tensor in network.outputs}
+
+    def call_or_materialize(layer, *arguments, **keywords):
+        result = call(layer, *arguments, **keywords)
+        return materialize(result) if id(layer) in last else result
+
+    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call_or_materialize)
 
 
 def call_layer(layer, *arguments, **keywords):

@@ -129,10 +129,22 @@ def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
 def test_any_size_and_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = randomise(build("concat_se", widths=SMALL_WIDTHS))
-    picture = random_pictures(37, 51)[0]
+    picture = np.round(random_pictures(37, 51)[0] * 256) / 256  # values that bfloat16 has
     found = heatmaps(network, picture)
     assert all(cam.shape == (37, 51) for cam in found.maps.values())
     assert found.restored.shape == (37, 51, 3)
+    # The same weights in float32, and the picture mirrored to a size that needs no padding.
+    keras.config.set_dtype_policy("float32")
+    exact = build("concat_se", widths=SMALL_WIDTHS)
+    exact.set_weights(network.get_weights())
+    padded = np.pad(picture, [(0, 11), (0, 13), (0, 0)], mode="reflect")
+    expected = heatmaps(exact, padded, box=(0, 0, 51, 37))
+    np.testing.assert_allclose(found.restored, expected.restored[:37, :51], atol=1e-5)
+    assert found.score == pytest.approx(expected.score, rel=1e-5)
+    assert sum(cam.max() == 1 for cam in found.maps.values()) > 5
+    for name, cam in expected.maps.items():
+        cam = cam[:37, :51] / max(cam[:37, :51].max(), 1e-30)
+        np.testing.assert_allclose(found.maps[name], cam, atol=1e-3, err_msg=name)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 0, 4), (60, 0, 5, 4), (-1, 0, 4, 4)])
@@ -249,6 +261,16 @@ def test_the_heatmaps_command(small, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"maps.png", "maps_gates.png", "maps.npz"}
     maps = np.load(tmp_path / "maps.npz")
     assert set(maps) == {*FIGURE_LAYERS, "restored"}
+    blurred, sharp = (
+        np.asarray(Image.open(small / name).resize((48, 32), Image.Resampling.LANCZOS), np.float32) / 255
+        for name in ("blurred.png", "sharp.png")
+    )
+    # The box of 20 by 20 pixels at (5, 5), where 4 of 5 pixels are left.
+    network = keras.saving.load_model(small / "model.keras", compile=False)
+    expected = heatmaps(network, blurred, "error", sharp, box=(4, 4, 16, 16))
+    np.testing.assert_allclose(maps["restored"], expected.restored, atol=1e-5)
+    for name, cam in expected.maps.items():
+        np.testing.assert_allclose(maps[name], cam, atol=1e-4, err_msg=name)
     assert maps["up2"].shape == (32, 48)
     assert Image.open(tmp_path / "maps.png").width > 1000
     for missing in ("", "maps.png", "maps_gates.png"):

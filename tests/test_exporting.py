@@ -119,7 +119,13 @@ def test_the_command(base, tmp_path):
     assert "saved_models/tiny/2/" in done.stdout
     done = run_script_here("export.py", "--format", "onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "saved_models/tiny/tiny.onnx").stat().st_size > 10_000
+    onnx = tmp_path / "saved_models/tiny/tiny.onnx"
+    assert onnx.stat().st_size > 10_000
+    image = random_pictures(20, 30)
+    (restored,) = pytest.importorskip("onnxruntime").InferenceSession(onnx).run(None, {"image": image})
+    network = keras.saving.load_model(base / "model.keras", compile=False)
+    np.testing.assert_allclose(restored, clipped_output(network, image), atol=1e-4)
+    assert np.abs(restored - image).mean() > 0.05
     done = run_script_here("export.py", "--format", "onnx", cwd=tmp_path)
     assert done.returncode == 2
     assert "tiny.onnx is there already: --overwrite" in done.stderr
@@ -206,6 +212,8 @@ def test_the_packages_own_network_is_exported_to_where_ones_own_are(tmp_path, mo
     before = sorted(pretrained.FOLDER.parent.rglob("*"))
     export_network(model="lite", warmup_sizes=())
     assert loading.versions(tmp_path / "saved_models/lite") == [1]
+    inside = tmp_path / "saved_models/lite/1/assets.extra/model.keras"
+    assert inside.read_bytes() == pretrained.find("lite").read_bytes()
     assert (tmp_path / "saved_models/models.config").exists()
     assert sorted(pretrained.FOLDER.parent.rglob("*")) == before
 

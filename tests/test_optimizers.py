@@ -6,7 +6,7 @@ import pytest
 from helpers import SMALL_WIDTHS, random_pictures
 
 from unet_deblur_tf.models.unet import unet
-from unet_deblur_tf.training.optimizers import ConvolutionMuon
+from unet_deblur_tf.training.optimizers import ConvolutionMuon, make_optimizer
 
 RATE = 0.01
 
@@ -84,3 +84,37 @@ def test_newton_schulz_of_ill_conditioned_matrices(shape, smallest):
     )
     assert np.abs(found - newton_schulz(matrix)).max() < 1e-3
     assert np.linalg.svd(found)[1].max() < 1.25
+
+
+def weights_of_a_layer():
+    """A kernel for Muon, one of too few filters for it, a bias and the two weights of a norm, all 2."""
+    shapes = [("kernel", (3, 3, 4, 24)), ("kernel", (3, 3, 4, 8)), ("bias", (24,)), ("gamma", (24,)), ("beta", (24,))]
+    return [keras.Variable(np.full(shape, 2.0), dtype="float32", name=name) for name, shape in shapes]
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel"), [("adam", 2), ("adamw", 2 * (1 - 1e-4 * 100)), ("muon", 2 * (1 - 1e-4 * 100))]
+)
+def test_only_kernels_decay(name, kernel):
+    """At a rate of 100 and without gradients, a decay of 1e-4 takes a hundredth."""
+    weights = weights_of_a_layer()
+    make_optimizer(name, 100.0).apply([keras.ops.zeros_like(weight) for weight in weights], weights)
+    for weight, expected in zip(weights, (kernel, kernel, 2, 2, 2)):
+        np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "clips"), [("adam", False), ("adamw", True), ("muon", True)])
+def test_gradients_are_clipped_to_a_common_norm_of_one(name, clips):
+    rng = np.random.default_rng(5)
+    first, second = ([rng.normal(size=weight.shape) for weight in weights_of_a_layer()] for _ in range(2))
+    norm = np.sqrt(sum(np.sum(gradient**2) for gradient in first))
+    assert norm > 10
+    moved = []
+    for scale in (1, 1 / norm):
+        weights, optimizer = weights_of_a_layer(), make_optimizer(name, RATE)
+        # The second step is small enough to stay as it is: it shows how large the first one was taken.
+        for gradients, factor in ((first, scale), (second, 0.5 / norm)):
+            optimizer.apply([keras.ops.convert_to_tensor(factor * each, "float32") for each in gradients], weights)
+        moved.append(np.concatenate([weight.numpy().ravel() for weight in weights]))
+    assert (np.abs(moved[0] - moved[1]).max() < 1e-5) == clips
+    assert np.abs(moved[0] - 2).mean() > 1e-3

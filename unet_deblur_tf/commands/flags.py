@@ -10,12 +10,12 @@ DATA_DEFAULTS = {
 }  # fmt: skip
 
 
-def add_data_arguments(parser, several=False):
-    """The flags that say which pairs, from `--data` to `--cache-dir`.
+def add_data_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Adds the flags that choose the pairs, from `--data` to `--cache-dir`.
 
     Args:
         parser: `argparse.ArgumentParser`.
-        several: bool, `--data` takes more than one.
+        several: bool, whether `--data` takes more than one data set.
     """
     parser.set_defaults(**DATA_DEFAULTS)
     if several:
@@ -23,150 +23,162 @@ def add_data_arguments(parser, several=False):
     parser.add_argument(
         "--data",
         nargs="+" if several else None,
-        help="'synthetic' (default), a set by its name (gopro, hide, realblur_j, realblur_r, reds), "
-        "'frames' for means of the frames of a fast camera in --data-dir, a folder of pairs "
-        "in any usual layout, or one of sharp photos to blur",
+        help="the pictures: 'synthetic' for scenes made in code; a published set (gopro, hide, realblur_j, realblur_r, "
+        "reds); 'frames' for averages of high-speed camera frames in --data-dir; a folder of pairs in any usual "
+        "layout; or a folder of sharp photos, which are blurred (default: synthetic)",
     )
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="for a set by its name: the folder that it lies in; for gopro, that of TensorFlow Datasets, in which "
-        "GOPRO_Large.zip may lie (default: as TFDS has it)",
+        help="the folder that contains the published set or the frames; for gopro, the folder of TensorFlow Datasets, "
+        "which can contain GOPRO_Large.zip (default for gopro: the folder that TFDS uses)",
     )
     parser.add_argument(
         "--as",
         dest="kind",
         choices=DATA_KINDS,
-        help="what the folder of --data holds: pairs; sharp photos; or pictures whose left half is blurred and whose "
-        "right half is sharp (default: told from its folders and file names, and refused if they do not tell)",
+        help="what the folder of --data contains: pairs; sharp photos; or pictures with a blurred left half and a "
+        "sharp right half (default: recognised by folder and file names; an error if they are not clear)",
     )
     parser.add_argument(
         "--blur",
         metavar="NAME",
-        help="name of the folders of blurred pictures, such as blur_gamma (default: the usual)",
+        help="name of the folders of blurred pictures, such as blur_gamma (default: the usual names)",
     )
-    parser.add_argument("--sharp", metavar="NAME", help="name of the folders of sharp pictures (default: the usual)")
+    parser.add_argument(
+        "--sharp", metavar="NAME", help="name of the folders of sharp pictures (default: the usual names)"
+    )
     parser.add_argument(
         "--difficulty",
         choices=DIFFICULTIES,
-        help="of synthesised blur: "
+        help="picture size and length of the camera's path in synthesised pairs: "
         + "; ".join(
-            f"{name} {some.width}x{some.height}, path {some.blur[0]}-{some.blur[1]} px"
-            for name, some in DIFFICULTIES.items()
+            f"{name} {difficulty.width}x{difficulty.height}, {difficulty.blur[0]}-{difficulty.blur[1]} px"
+            for name, difficulty in DIFFICULTIES.items()
         )
         + " (default: %(default)s)",
     )
     parser.add_argument(
-        "--cache-dir", help="where synthesised and decoded pairs are kept; default: the user's cache folder"
+        "--cache-dir", help="folder for synthesised and decoded pairs (default: the user's cache folder)"
     )
 
 
-def add_model_argument(parser, default="the newest under saved_models/, else the one that comes with the package"):
-    """The flag `--model`, see `loading.find_model`.
+def add_model_argument(
+    parser: argparse.ArgumentParser,
+    default: str = "the newest under saved_models/, else the default network of the package",
+) -> None:
+    """Adds the flag `--model`, see `loading.find_model`.
 
     Args:
         parser: `argparse.ArgumentParser`.
-        default: str, which network the command takes without the flag, for the help.
+        default: str, the network that the command uses without the flag, for the help text.
     """
     parser.add_argument(
         "--model",
-        help="SavedModel folder, .keras file, the name of a network that comes with the package (unet, lite), or "
-        f"'latest' for the newest under saved_models/ (default: {default})",
+        help="the network: a SavedModel folder, a .keras file, the name of a network that comes with the package "
+        f"(unet, lite), or 'latest' for the newest under saved_models/ (default: {default})",
     )
 
 
-def add_restoring_arguments(parser):
-    """The flags that say how pictures are restored, from `--tile` to `--precision`."""
+def add_restoring_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that decide how pictures are restored, from `--tile` to `--precision`."""
     parser.add_argument(
         "--tile",
         type=int,
         metavar="N",
-        help="side of the tiles in pixels, 0 for none (default: none if the picture fits in memory, else as it fits)",
+        help="side of the tiles in pixels, 0 for no tiles (default: no tiles if the picture fits in memory, else the "
+        "largest that fit)",
     )
     parser.add_argument(
         "--memory",
         type=positive_float,
         metavar="GB",
-        help="what this process should stay within (default: what it has and half of what is free)",
+        help="memory that the process should not exceed (default: what it already uses plus half of the free memory)",
     )
     parser.add_argument(
         "--pooling",
         choices=POOLINGS,
         default="auto",
-        help="of squeeze-and-excitation: local takes means over 1.5 times the training crop, global over the picture, "
-        "auto what measured better after training (default)",
+        help="where squeeze-and-excitation takes its means: local, over 1.5 times the training crop; global, over the "
+        "whole picture; auto, the one that scored higher after training (default: %(default)s)",
     )
     parser.add_argument(
-        "--ensemble", action="store_true", help="the mean over 8 flips and quarter turns: 8 times the time"
+        "--ensemble",
+        action="store_true",
+        help="average over the 8 flips and quarter turns of the picture, which takes 8 times as long",
     )
     parser.add_argument(
         "--strength",
         type=fraction,
         default=1.0,
         metavar="S",
-        help="share of the correction that is made, above 0 and up to 1: less where a picture comes out too sharp "
-        "(default: %(default)g)",
+        help="share of the correction that is applied, above 0 and at most 1; use less if a picture comes out too "
+        "sharp (default: %(default)g)",
     )
     add_precision_argument(parser)
 
 
-def add_precision_argument(parser):
-    """The flag `--precision` of what has been trained."""
+def add_precision_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag `--precision` for a trained network."""
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="float32, or mixed_bfloat16, about twice as fast where the processor has it (AVX512_BF16, AMX) and a "
-        "little less exact (default: what it was saved in)",
+        help="number format of the computation: float32; or mixed_bfloat16, which is slightly less exact and about "
+        "twice as fast on processors that support it (AVX512_BF16, AMX) (default: the precision of the saved network)",
     )
 
 
-def restoring_options(arguments):
-    """The parsed flags as keyword arguments, memory in bytes."""
+def restoring_options(arguments: argparse.Namespace) -> dict:
+    """Returns the parsed flags as keyword arguments, with the memory in bytes."""
     options = vars(arguments)
     return {**options, "memory": options["memory"] and options["memory"] * 1e9}
 
 
-def data_flags(options):
-    """The same flags once more, those that are not the defaults, for a command to type next."""
-    given = {name: options[name] for name, default in DATA_DEFAULTS.items() if options[name] != default}
-    flag = {name: name.replace("_", "-") for name in given} | {"kind": "as"}
-    return "".join(f" --{flag[name]} {shlex.quote(value)}" for name, value in given.items())
+def data_flags(options: dict) -> str:
+    """Formats the data flags that differ from their defaults, for the command line of a next command."""
+    changed = {name: options[name] for name, default in DATA_DEFAULTS.items() if options[name] != default}
+    flag = {name: name.replace("_", "-") for name in changed} | {"kind": "as"}
+    return "".join(f" --{flag[name]} {shlex.quote(value)}" for name, value in changed.items())
 
 
-def positive_int(text):
-    """An int of at least 1 and below 2^31, for `argparse`."""
+def positive_int(text: str) -> int:
+    """Parses an int of at least 1 and below 2^31, for `argparse`."""
     value = int(text)
     if not 1 <= value < 2**31:
         raise argparse.ArgumentTypeError(f"must be at least 1 and below 2^31, not {text}")
     return value
 
 
-def positive_float(text):
-    """A number above 0, for `argparse`."""
+def positive_float(text: str) -> float:
+    """Parses a finite number above 0, for `argparse`."""
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
     return value
 
 
-def fraction(text):
-    """A number above 0 and up to 1, for `argparse`."""
+def fraction(text: str) -> float:
+    """Parses a number above 0 and at most 1, for `argparse`."""
     value = float(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
     return value
 
 
-def size(text):
-    """A picture's size, such as 1280x720, as (height, width), for `argparse`."""
+def size(text: str) -> tuple[int, int]:
+    """Parses the size of a picture, such as 1280x720, for `argparse`.
+
+    Returns:
+        (height, width) in pixels.
+    """
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 2**16 and 0 < int(height) < 2**16):
         raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT in pixels, such as 1280x720, not {text!r}")
     return int(height), int(width)
 
 
-def seed(text):
-    """An int that all random number generators take, for `argparse`."""
+def seed(text: str) -> int:
+    """Parses an int that every random number generator accepts, for `argparse`."""
     value = int(text)
     if not 0 <= value < 2**32:
         raise argparse.ArgumentTypeError(f"must be at least 0 and under 2^32, not {text}")

@@ -17,16 +17,16 @@ from unet_deblur_tf.utils.files import make_folder
 
 
 def evaluate(model: str | Path | None = None, data: str | Path = "synthetic", **options) -> dict:
-    """Scores a trained network on the pairs of a data set, and prints what is scored on what.
+    """Scores a trained network on the pairs of a data set, and prints which network and which pairs these are.
 
     Args:
-        model: see `loading.find_model`; None for the newest network under `saved_models/`, or if there is none for
-            the default network of the package.
+        model: see `loading.find_model`; None for the newest network under `saved_models/`, or for the default network
+            of the package if there is none.
         data: see `sources.open_source`.
         **options: those of `evaluate_sets`.
 
     Returns:
-        The summary, see `report.summarise`, with what was scored on what under further keys.
+        The summary, see `report.summarise`, with further keys that describe the network, the pairs and the protocol.
 
     Raises:
         InputError: if the model, the data or the report folder cannot be used.
@@ -56,63 +56,89 @@ def evaluate_sets(
 
     Args:
         model: see `evaluate`.
-        data: list of what `sources.open_source` takes.
-        split: "test", "val", "train" or "all"; None for that of each standard set, "test" for others.
-        limit: score only that many pictures, evenly spaced.
-        protocol: "full", "aligned" or "original", see `scoring`; None for that of each standard set, "full" for others.
-        report: folder for `metrics.json`, `per_image.csv` and `comparison.png`; of several sets, one below it for each.
-        overwrite: replace a report that is there.
-        restored: folder of pictures that another program restored, to be scored instead of a model's; they are found
-            by name, see `RestoredFolder`.
+        data: list of data sets, each as `sources.open_source` takes it.
+        split: "test", "val", "train" or "all"; None for the split that published scores of a standard set refer to,
+            and for "test" of any other set.
+        limit: the largest number of pictures to score from each set, evenly spaced; None for all.
+        protocol: "full", "aligned" or "original", see `scoring`; None for the protocol of a standard set, and for
+            "full" with any other set.
+        report: folder for `metrics.json`, `per_image.csv` and `comparison.png`. With several sets, each gets a
+            subfolder with its name.
+        overwrite: bool, whether to replace an existing report.
+        restored: folder of pictures that another program restored. They are scored instead of a model, and found by
+            name, see `RestoredFolder`.
         blur, sharp, kind, difficulty, cache_dir, data_dir: see `sources.open_source`.
         **restoring: the fields of `RestoringOptions`.
 
     Returns:
-        dict from the names of the sets to their summaries, see `evaluate`.
+        dict from the name of each set to its summary, see `evaluate`.
 
     Raises:
-        InputError: see `evaluate`; and if `restored` goes with a model, or lacks a picture.
+        InputError: as `evaluate`; also if `restored` is combined with a model or with options of restoring, or if it
+            lacks a picture.
     """
-    names = [str(each) for each in data]
+    names = [str(name) for name in data]
     if len(set(names)) < len(names):
         raise InputError(f"--data names the same twice: {' '.join(names)}")
-    reports = {}
-    if report:
-        folders = [Path(report) / Path(name).name for name in names] if len(names) > 1 else [Path(report)]
-        reports = {name: prepare_report(folder, overwrite) for name, folder in zip(names, folders)}
+    folders = report_folders(report, names, overwrite) if report else {}
     sources = {name: open_source(name, blur, difficulty, cache_dir, data_dir, sharp, kind) for name in names}
     for source in sources.values():
         print(source.summary)
     restore, scored = restorer_or_folder(model, restored, restoring)
+
     summaries = {}
     for name, source in sources.items():
-        known = SETS.get(name)
-        part = split or (known.split if known else "test")
-        how = protocol or (known.protocol if known else "full")
-        pairs = measure_pairs(evenly_spaced(source.pairs(part), limit))
-        require_size(pairs, metrics.SSIM_WINDOW, "by SSIM")
+        part, how = split_and_protocol(name, split, protocol)
+        pairs = pairs_to_score(source, part, limit, restore)
         print(
             f"{scored['model']} on {len(pairs)} pairs of {name} ({part}), protocol {how}, pooling {scored['pooling']}"
         )
-        if isinstance(restore, RestoredFolder):
-            for pair in pairs:
-                restore.path_for(pair)  # whether all are there, before any is scored
         scores = score(restore, pairs, how)
-        origin = {"data": name, "source": source.summary, "synthesised": source.synthesised, "split": part}
-        origin.update(blur=blur, sharp=sharp, protocol=how, **scored)
+        summary = {"data": name, "source": source.summary, "synthesised": source.synthesised, "split": part}
+        summary.update(blur=blur, sharp=sharp, protocol=how, **scored)
         if source.synthesised:
-            origin["difficulty"] = difficulty
-        summaries[name] = {**origin, **summarise(scores)}
+            summary["difficulty"] = difficulty
+        summaries[name] = {**summary, **summarise(scores)}
         if report:
-            write_report(reports[name], summaries[name], scores, comparison(restore, pairs, scores, how))
+            write_report(folders[name], summaries[name], scores, comparison(restore, pairs, scores, how))
     return summaries
 
 
+def report_folders(report: str | Path, names: list[str], overwrite: bool = False) -> dict[str, Path]:
+    """Creates the folders for the reports: one for each set, or `report` itself for a single set.
+
+    Returns:
+        dict from the name of each set to its folder.
+
+    Raises:
+        InputError: as `prepare_report`.
+    """
+    folders = [Path(report) / Path(name).name for name in names] if len(names) > 1 else [Path(report)]
+    return {name: prepare_report(folder, overwrite) for name, folder in zip(names, folders)}
+
+
+def prepare_report(folder: Path, overwrite: bool) -> Path:
+    """Creates the folder of a report, if it is missing.
+
+    Raises:
+        InputError: if it already contains a report, or cannot be written to.
+    """
+    existing = [name for name in REPORT_FILES if (folder / name).exists()]
+    if existing and not overwrite:
+        raise InputError(f"{folder} holds {', '.join(existing)} already: --overwrite replaces them")
+    make_folder(folder)
+    return folder
+
+
 def restorer_or_folder(model, restored, restoring):
-    """What restores the pictures, a `Restorer` or a `RestoredFolder`, and what to record of it."""
+    """Opens what provides the restored pictures; for the arguments see `evaluate_sets`.
+
+    Returns:
+        (a `Restorer` or a `RestoredFolder`, dict that describes it in the summary).
+    """
     if restored is not None:
         if model is not None or any(value not in (None, False, "auto", 1.0) for value in restoring.values()):
-            raise InputError("--restored scores pictures that are there: it takes no --model, nor how to restore")
+            raise InputError("--restored scores existing pictures: it takes no --model and no options of restoring")
         return RestoredFolder(restored), {"model": f"restored in {restored}", "pooling": "none"}
     model = find_newest(model)
     restore = Restorer(model, **restoring)
@@ -123,14 +149,31 @@ def restorer_or_folder(model, restored, restoring):
     return restore, {**scored, "precision": options.precision, "strength": options.strength}
 
 
-def prepare_report(folder, overwrite):
-    """The folder of a report, made if missing.
+def split_and_protocol(name: str, split: str | None, protocol: str | None) -> tuple[str, str]:
+    """Fills in what is None: the split and the protocol of a standard set, "test" and "full" for any other set."""
+    standard = SETS.get(name)
+    if standard is None:
+        return split or "test", protocol or "full"
+    return split or standard.split, protocol or standard.protocol
+
+
+def pairs_to_score(source, split, limit, restore):
+    """Opens the pairs of a split and checks all of them before any is scored.
+
+    Args:
+        source: a `sources.Source`.
+        split, limit: see `evaluate_sets`.
+        restore: a `Restorer` or a `RestoredFolder`.
+
+    Returns:
+        List of `Pair` with their sizes.
 
     Raises:
-        InputError: if it holds a report already, or cannot be written to.
+        InputError: if there are no pairs, a picture is too small for SSIM, or the `RestoredFolder` lacks one.
     """
-    taken = [name for name in REPORT_FILES if (folder / name).exists()]
-    if taken and not overwrite:
-        raise InputError(f"{folder} holds {', '.join(taken)} already: --overwrite replaces them")
-    make_folder(folder)
-    return folder
+    pairs = measure_pairs(evenly_spaced(source.pairs(split), limit))
+    require_size(pairs, metrics.SSIM_WINDOW, "by SSIM")
+    if isinstance(restore, RestoredFolder):
+        for pair in pairs:
+            restore.path_for(pair)
+    return pairs

@@ -1,15 +1,15 @@
-"""One training run, from settings to a published SavedModel with its scores.
+"""One training run, from its settings to a published SavedModel with scores.
 
-What a run leaves behind, below `<output>/<variant>/`:
+A run writes these files to `<output>/<variant>/`:
 
-    1/                the SavedModel, the next free number; its `assets.extra/` keeps
-                      what stands beside it now, for when a later run replaces that
+    1/                the SavedModel, under the next free version number; its `assets.extra/` contains copies of the
+                      files below, because a later run replaces those
     model.keras       the same network for Keras
     history.csv       losses and metrics of each epoch
     run.json          every setting, package versions, final scores
-    comparison.png    blurred, restored and sharp pictures of the held-out split
-    logs/1/           for TensorBoard, by version
-    .training/        while it runs: what an interrupted run goes on from
+    comparison.png    blurred, restored and sharp pictures of the test split
+    logs/1/           logs for TensorBoard, by version
+    .training/        during the run: the state from which an interrupted run continues
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from unet_deblur_tf.data.pairs import evenly_spaced, measure_pairs, require_size
+from unet_deblur_tf.data.pairs import Pair, evenly_spaced, measure_pairs, require_size
 from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
 from unet_deblur_tf.data.sources import open_source
 from unet_deblur_tf.data.store import POOL, InMemory, PictureStore, choose_cache, open_store
@@ -36,16 +36,17 @@ from unet_deblur_tf.utils import hardware
 from unet_deblur_tf.utils.files import default_cache, writing_explained
 
 SPLITS = ("train", "val", "test")
-VALIDATION_LIMIT = 32  # pictures scored after each epoch, evenly spaced
-TEST_LIMIT = 100  # pictures scored at the end; evaluate.py takes them all
-CROPS_WITHOUT_CACHE = 12  # crops out of each decoded picture, where decoding is what takes the time
+VALIDATION_LIMIT = 32  # largest number of pictures scored after each epoch, evenly spaced
+TEST_LIMIT = 100  # largest number of pictures scored at the end; evaluate.py scores all of them
+CROPS_WITHOUT_CACHE = 12  # crops per decoded picture without a cache, where decoding takes most of the time
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that decides how a run goes; recorded in `run.json`, and what a resumed run must agree with.
+    """The settings that determine a run. `run.json` records them, and an interrupted run continues only with the same.
 
-    `steps_per_epoch`, `crop` and `crops_per_picture` may be None, for what `fill_defaults` finds fit for the pictures.
+    The fields are the flags of `train.py`, except that `kind` is `--as`. `steps_per_epoch`, `crop` and
+    `crops_per_picture` can be None: `fill_defaults` then chooses values that suit the pictures.
     """
 
     variant: str
@@ -73,19 +74,19 @@ class Settings:
 
 @dataclasses.dataclass
 class Run:
-    """One training run on its way: what `prepare` makes, `fit` trains and `finish` publishes.
+    """A training run in progress: `prepare` creates it, `fit` trains its model and `finish` publishes the network.
 
     Attributes:
         base: `Path`, the model base path.
-        settings: `Settings`, without None.
+        settings: `Settings`, completed by `fill_defaults`.
         strategy: `tf.distribute.Strategy`.
-        epochs_done: int, by an interrupted run that this one goes on with.
-        network: `keras.Model` as `models.unet` builds it, which is saved.
-        model: `keras.Model` of the network's layers in the form that is trained.
+        epochs_done: int, number of epochs that an interrupted run completed, which this run continues.
+        network: `keras.Model` as `models.unet` builds it; this one is saved.
+        model: `keras.Model` with the layers of `network`, in the form that is trained.
         store: `PictureStore` of the training pairs.
         validation: `PictureStore` of the pairs that are scored after each epoch.
         test_pairs: list of `Pair`, scored at the end.
-        fresh: bool, an interrupted run was to be forgotten.
+        fresh: bool, whether `--fresh` discarded an interrupted run.
     """
 
     base: Path
@@ -96,38 +97,46 @@ class Run:
     model: keras.Model
     store: PictureStore
     validation: PictureStore
-    test_pairs: list
+    test_pairs: list[Pair]
     fresh: bool
 
     @property
-    def work(self):
-        """The folder of what an interrupted run goes on from."""
+    def work(self) -> Path:
+        """The folder with the state from which an interrupted run continues."""
         return self.base / ".training"
 
 
-def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", fresh=False, **settings):
-    """Trains, exports and scores one network, or goes on where the same run was interrupted.
+def train(
+    output: str | Path,
+    cache_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    cache: str = "auto",
+    pooling: str = "auto",
+    fresh: bool = False,
+    **options,
+) -> tuple[Path | None, dict | None]:
+    """Trains, exports and scores one network. If the same run was interrupted before, continues it.
 
     Args:
         output: folder for all variants.
-        cache_dir: where synthesised and decoded pairs are kept.
-        data_dir: for the data "gopro", the folder of TFDS.
+        cache_dir: folder for synthesised and decoded pairs; None for the user's cache folder.
+        data_dir: see `sources.open_source`.
         cache: one of `configs.CACHES`, or "auto".
-        pooling: of squeeze-and-excitation in what is exported, see `choose_pooling`.
-        fresh: bool, forget an interrupted run instead of going on with it.
-        settings: the fields of `Settings`.
+        pooling: pooling of squeeze-and-excitation in the exported network, see `publishing.choose_pooling`.
+        fresh: bool, whether to discard an interrupted run instead of continuing it.
+        **options: the fields of `Settings`.
 
     Returns:
-        (version folder, summary of the final scores as `report.summarise` gives it);
-        (None, None) on machines beside the chief, which write nothing.
+        (version folder, summary of the final scores, see `report.summarise`). On machines other than the chief, which
+        write nothing, (None, None).
 
     Raises:
-        InputError: if data or output cannot be used, another run uses the output, an interrupted run had other
-            settings, or the loss was not finite before the first epoch was over.
-        Stopped: at the end of a step, after Ctrl-C or SIGTERM.
-        distribution.WorkerLost: if another machine is gone; called again, it goes on.
+        InputError: if the data or the output folder cannot be used, another run is using the output folder, an
+            interrupted run had other settings, or no epoch ended with a finite loss.
+        Stopped: after Ctrl-C or SIGTERM, at the end of a step.
+        distribution.WorkerLost: if another machine is gone; a second call continues the run.
     """
-    settings = Settings(**settings)
+    settings = Settings(**options)
     base = Path(output) / settings.variant
     chief = distribution.is_chief()
     try:
@@ -143,12 +152,20 @@ def train(output, cache_dir=None, data_dir=None, cache="auto", pooling="auto", f
 
 
 def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=False):
-    """Finds the data, an interrupted run that goes on, and builds the network; the arguments are those of `train`.
+    """Opens the data, looks for an interrupted run and builds the network.
+
+    Args:
+        base: `Path`, the model base path.
+        settings: `Settings`.
+        cache_dir, data_dir, cache, fresh: see `train`.
 
     Returns:
         A `Run`.
+
+    Raises:
+        InputError: see `train`.
     """
-    strategy = distribution.strategy()  # before anything else that TensorFlow does
+    strategy = distribution.strategy()  # before any other use of TensorFlow
     devices = strategy.num_replicas_in_sync
     if settings.batch_size % devices:
         raise InputError(f"--batch-size {settings.batch_size} cannot be divided over {devices} devices")
@@ -163,7 +180,7 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     settings = keep_crops_per_picture(settings, work, strategy, fresh)
     settings = fill_defaults(settings, pairs["train"], cache)
     require_size(pairs["train"], settings.crop, "by --crop")
-    print(", ".join(f"{len(some)} {split} pairs" for split, some in pairs.items()))
+    print(", ".join(f"{len(of_split)} {split} pairs" for split, of_split in pairs.items()))
     print(f"Cache: {cache} ({reason}), {settings.crops_per_picture} crops in a row per picture")
 
     recorded = dataclasses.asdict(settings)
@@ -182,8 +199,8 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     return Run(base, settings, strategy, epochs_done, network, model, store, validation, pairs["test"], fresh)
 
 
-def start_anew(base, settings):
-    """Says that a run begins where a finished one is, and removes the logs of an interrupted one that was given up."""
+def start_anew(base: Path, settings: Settings) -> None:
+    """Removes the logs of a discarded run, and tells the user if the folder contains a finished run."""
     version = next_version(base)
     shutil.rmtree(base / "logs" / str(version), ignore_errors=True)
     if (base / "run.json").exists() and not settings.start_from:
@@ -193,8 +210,12 @@ def start_anew(base, settings):
         )
 
 
-def find_data(settings, cache_dir, data_dir):
-    """The source, and its pairs to train on, to validate with and to score at the end, measured: a dict by split."""
+def find_data(settings: Settings, cache_dir: str | Path | None, data_dir: str | Path | None):
+    """Opens the source of the pairs and reads the sizes of the pictures.
+
+    Returns:
+        (a `sources.Source`, dict from each of `SPLITS` to a list of `Pair`).
+    """
     options = settings.blur, settings.difficulty, cache_dir, data_dir, settings.sharp, settings.kind
     source = open_source(settings.data, *options)
     print(source.summary)
@@ -204,8 +225,8 @@ def find_data(settings, cache_dir, data_dir):
     return source, pairs
 
 
-def keep_crops_per_picture(settings, work, strategy, fresh):
-    """The settings with what an interrupted run chose: what fits in memory may have changed, how it goes on may not."""
+def keep_crops_per_picture(settings: Settings, work: Path, strategy, fresh: bool) -> Settings:
+    """Sets `crops_per_picture` to the value that an interrupted run chose, whatever fits in memory today."""
     recorded = 0 if fresh else checkpoints.recorded_settings(work).get("crops_per_picture") or 0
     recorded = distribution.broadcast_from_chief(strategy, recorded)
     if settings.crops_per_picture is None and recorded:
@@ -213,8 +234,15 @@ def keep_crops_per_picture(settings, work, strategy, fresh):
     return settings
 
 
-def fill_defaults(settings, train_pairs, cache):
-    """Fills in what is None: a crop that suits the pictures, one pass over them (at least 50 steps), and so on."""
+def fill_defaults(settings: Settings, train_pairs: list, cache: str) -> Settings:
+    """Replaces the settings that are None.
+
+    The crop is 256 pixels, or 64 if a training picture is smaller than that. An epoch is one pass over the training
+    pairs, but at least 50 steps. Each decoded picture gives one crop, or `CROPS_WITHOUT_CACHE` without a cache.
+
+    Raises:
+        InputError: if the crop is too small for SSIM.
+    """
     if settings.crop is not None and settings.crop < metrics.SSIM_WINDOW:
         raise InputError(f"--crop must be at least {metrics.SSIM_WINDOW}, which SSIM needs, not {settings.crop}")
     crop = settings.crop or (256 if all(min(pair.size) >= 256 for pair in train_pairs) else 64)
@@ -224,7 +252,11 @@ def fill_defaults(settings, train_pairs, cache):
 
 
 def build_network(settings, strategy, work, epochs_done):
-    """The network, and the compiled model that trains it, in the state in which an interrupted run left them."""
+    """Builds the network and the compiled model that trains it, and restores the state of an interrupted run.
+
+    Returns:
+        (network, model), see `Run`.
+    """
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(settings.precision)
     devices = strategy.num_replicas_in_sync
@@ -243,14 +275,14 @@ def build_network(settings, strategy, work, epochs_done):
     if advice := hardware.advice(network):
         print(advice)
     if devices > 1:
-        part = settings.batch_size // devices
-        print(f"{devices} devices, {part} of the {settings.batch_size} crops of a batch on each")
+        crops_each = settings.batch_size // devices
+        print(f"{devices} devices, {crops_each} of the {settings.batch_size} crops of a batch on each")
         print(f"Learning rate {settings.learning_rate}, for the whole batch")
     return network, model
 
 
-def fit(run):
-    """Trains the model of a `Run` to its last epoch; the best network so far lies in its work folder.
+def fit(run: Run) -> None:
+    """Trains the model of a `Run` to its last epoch. The best network is saved to the work folder.
 
     Raises:
         InputError: if a batch does not fit in memory or a picture cannot be read.
@@ -282,7 +314,7 @@ def fit(run):
         size = f"{settings.batch_size} crops of {settings.crop}x{settings.crop}"
         raise InputError(f"{size} do not fit in memory: try a smaller --batch-size or --crop") from error
     except tf.errors.OpError as error:
-        # A picture that could not be read surfaces here as an error of the pipeline.
+        # An unreadable picture arrives here as an error of the `tf.data` pipeline. Raise the original error instead.
         raise (run.store.error or run.validation.error or error) from None
     except Stopped as stopped:
         stopped.advice = how_to_go_on(run)
@@ -291,15 +323,15 @@ def fit(run):
         stop.restore()
 
 
-def how_to_go_on(run):
-    """A sentence for people whose run was interrupted."""
+def how_to_go_on(run: Run) -> str:
+    """Tells the user of an interrupted run how to continue it."""
     done = checkpoints.completed_epochs(run.work)
     command = "The same command without --fresh" if run.fresh else "The same command"
     return f"{command} goes on after epoch {done} of {run.settings.epochs}"
 
 
-def finish(run, pooling):
-    """Publishes the best network of a `Run` that was trained; returns what `train` does."""
+def finish(run: Run, pooling: str) -> tuple[Path, dict]:
+    """Publishes the best network of a trained `Run`; for `pooling`, the result and the error see `train`."""
     if not (run.work / "best.keras").exists():
         shutil.rmtree(run.work)
         raise InputError(f"Training diverged at a learning rate of {run.settings.learning_rate}: try a smaller one")

@@ -47,6 +47,8 @@ def test_the_command_goes_on_after_bad_files_and_names_them(folder, inverter, tm
         "gone.png: there is no such file",
     ):
         assert part in failures
+    for name in ("b.png", "day 2/c.png"):
+        np.testing.assert_array_equal(read_pixels(tmp_path / "restored" / name), 255 - COLOUR)
     comparison = Image.open(tmp_path / "restored/b.png_compare.png")
     assert comparison.width > 2 * 320
 

@@ -49,8 +49,10 @@ def test_the_command_goes_on_after_bad_files_and_names_them(folder, inverter, tm
         assert part in failures
     for name in ("b.png", "day 2/c.png"):
         np.testing.assert_array_equal(read_pixels(tmp_path / "restored" / name), 255 - COLOUR)
-    comparison = Image.open(tmp_path / "restored/b.png_compare.png")
-    assert comparison.width > 2 * 320
+    # 36 pixels are enlarged nine times, to at least 320.
+    comparison = read_pixels(tmp_path / "restored/b.png_compare.png")
+    np.testing.assert_array_equal(comparison[6 : 6 + 216 : 9, 6 : 6 + 324 : 9], COLOUR)
+    np.testing.assert_array_equal(comparison[6 : 6 + 216 : 9, 336 : 336 + 324 : 9], 255 - COLOUR)
 
 
 def test_results_are_not_replaced_unless_asked(folder, inverter, tmp_path):

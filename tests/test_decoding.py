@@ -110,7 +110,8 @@ def test_photos_come_out_upright(orientation, byte_order):
 def test_broken_exif_data_leaves_a_photo_as_it_is(exif):
     file = encoded(quarters(), "JPEG", quality=95, exif=exif)
     assert orientation_of(file) == 1
-    assert decode(file).shape == (37, 53, 3)
+    np.testing.assert_array_equal(decode(file), decode(encoded(quarters(), "JPEG", quality=95)))
+    assert np.abs(decode(file).numpy().astype(int) - quarters()).mean() < 5
 
 
 def test_only_jpegs_have_an_orientation():
@@ -159,7 +160,7 @@ def animation(count, shape):
 def test_frames_of_a_gif_count():
     """TensorFlow makes room for all of them, though it gives the first."""
     np.testing.assert_array_equal(size_of(animation(5, (30, 33))), (5, 30, 33))
-    assert decode(animation(5, (30, 33))).shape == (30, 33, 3)
+    np.testing.assert_array_equal(decode(animation(5, (30, 33))), np.full((30, 33, 3), 40))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"photo of shape \[6 30 33\] has more pixels"):
         decode(animation(6, (30, 33)))
 

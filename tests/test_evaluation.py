@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import psnr, run_script_here
+from helpers import psnr, read_pixels, run_script_here
 from PIL import Image
 
 from unet_deblur_tf.data.pictures import read_picture
@@ -158,7 +158,7 @@ def test_every_kind_of_model_changes_what_its_network_changes(inverter, trained_
     np.testing.assert_array_equal(Restorer(path)(picture), 255 - picture)
 
 
-def test_a_report_can_be_read_back(models, make_pairs, tmp_path):
+def test_a_report_can_be_read_back(models, make_pairs, picture, tmp_path):
     root = make_pairs(*[f"test/S{number % 3}/{{}}/{number}.png" for number in range(11)])
     summary = evaluate.evaluate(models / "net", root, report=tmp_path / "report")
     assert json.loads((tmp_path / "report/metrics.json").read_text()) == summary
@@ -173,7 +173,10 @@ def test_a_report_can_be_read_back(models, make_pairs, tmp_path):
     assert summary["strength"] == 1
     # A network that returns its input scores as the input does.
     assert summary["gain"]["psnr"] == pytest.approx(0)
-    assert Image.open(tmp_path / "report/comparison.png").width > 3 * 300
+    sheet = read_pixels(tmp_path / "report/comparison.png")
+    for column, shown in enumerate((picture // 2, picture // 2, picture)):  # blurred, restored, sharp
+        left = 6 + 342 * column
+        np.testing.assert_array_equal(sheet[6 : 6 + 288 : 3, left : left + 336 : 3], shown)
     assert len(list((tmp_path / "report").iterdir())) == 3
 
     with pytest.raises(InputError, match=r"holds metrics.json, per_image.csv, comparison.png already: --overwrite"):

@@ -1,1 +1,1 @@
-"""Where pairs of pictures come from, and how they become batches."""
+"""Finds or makes pairs of blurred and sharp pictures, and turns them into batches."""

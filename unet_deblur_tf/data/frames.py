@@ -1,12 +1,15 @@
-"""Pairs from the frames of a fast camera, averaged as GoPro's authors averaged theirs.
+"""Pairs made by averaging the frames of a high-speed camera, as the authors of GoPro made theirs.
 
     train.py --data frames --data-dir GOPRO_Large_all/       a folder of folders of consecutive frames
-    train.py --data frames --data-dir slow-motion/           video files of a fast camera
+    train.py --data frames --data-dir slow-motion/           video files of a high-speed camera
 
-The blurred picture is the mean of 7, 9, 11 or 13 consecutive frames, the sharp one is the middle frame: Nah, Kim, Lee,
-"Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring", CVPR 2017 (240 frames a second). For
-training, frames are averaged as they are needed: each time with another number of frames around another middle, which
-depends on the seed and the step alone. Validation and test pairs are fixed.
+The blurred picture is the mean of 7, 9, 11 or 13 consecutive frames, and the sharp picture is the middle frame. During
+training, frames are averaged on the fly. The middle frame and the number of frames change from crop to crop, and depend
+only on the seed and the step. Validation and test pairs are fixed.
+
+References:
+    Nah, Kim, Lee, "Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring", CVPR 2017 (240 frames
+    per second).
 """
 
 import dataclasses
@@ -27,52 +30,52 @@ from unet_deblur_tf.data.trees.layouts import read_words, split_of
 from unet_deblur_tf.data.video_frames import SUFFIXES, extract_frames
 from unet_deblur_tf.errors import InputError
 
-COUNTS = (7, 9, 11, 13)  # frames that are averaged
-REACH = max(COUNTS) // 2
-GAMMAS = {"blur": 1.0, "blur_gamma": 2.2}  # of `--blur`: the mean of the frames as they are encoded, or of their light
-HELD_OUT = 0.1  # share of the frames of sequences too few to hold whole ones out, for validation and for test
+COUNTS = (7, 9, 11, 13)  # numbers of frames that are averaged
+REACH = max(COUNTS) // 2  # largest number of frames on either side of the middle frame
+GAMMAS = {"blur": 1.0, "blur_gamma": 2.2}  # from `--blur` to the gamma that is undone before averaging, 1 for none
+HELD_OUT = 0.1  # share of each sequence for validation, and for test, if there are too few to hold out whole sequences
 
 
 class Frame(NamedTuple):
-    """A frame, in the form in which stores take what they keep.
+    """A frame as an item that a `PictureStore` keeps.
 
     Attributes:
         path: `Path` of its file.
-        size: (width, height), None before it is measured.
+        size: (width, height), None before `measure_pairs`.
     """
 
     path: Path
-    size: tuple | None = None
+    size: tuple[int, int] | None = None
 
     @property
-    def pictures(self):
-        """The pictures that belong together: this one alone."""
+    def pictures(self) -> tuple[Path]:
+        """The pictures of this item: one frame."""
         return (self.path,)
 
 
 class AveragedPicture(NamedTuple):
-    """The mean of some frames; `pictures.read_picture` and `picture_size` take it for a path.
+    """The mean of several frames. `pictures.read_picture` and `pictures.picture_size` accept it like a path.
 
     Attributes:
-        paths: tuple of `Path`.
-        gamma: float, of the encoding that is undone before averaging, 1 for none.
+        paths: tuple of `Path`, the frames.
+        gamma: float, gamma of the encoding, which is undone before averaging; 1 to average the encoded values.
         size: (width, height).
     """
 
-    paths: tuple
+    paths: tuple[Path, ...]
     gamma: float
-    size: tuple
+    size: tuple[int, int]
 
     def __str__(self):
         return f"the mean of {len(self.paths)} frames from {self.paths[0]} on"
 
-    def read(self):
-        """uint8 `(height, width, 3)`."""
+    def read(self) -> np.ndarray:
+        """Reads and averages the frames: uint8 `(height, width, 3)`."""
         return average([read_picture(path) for path in self.paths], self.gamma)
 
 
-def average(pictures, gamma=1.0):
-    """The mean of pictures, rounded.
+def average(pictures: list[np.ndarray], gamma: float = 1.0) -> np.ndarray:
+    """Averages pictures and rounds the mean.
 
     Args:
         pictures: list of uint8 `(height, width, 3)`.
@@ -96,19 +99,19 @@ class Sequence:
     """Consecutive frames of one recording.
 
     Attributes:
-        name: str, its folder or file below the data's.
-        split: "train", "val", "test" or "".
-        frames: tuple of `Path` in order.
-        size: (width, height) of all of them.
+        name: str, path of its folder or video below the root folder, without the folders that name a split.
+        split: "train", "val", "test" or "" (no split given).
+        frames: tuple of `Path`, in order.
+        size: (width, height) of every frame.
     """
 
     name: str
     split: str
-    frames: tuple
-    size: tuple
+    frames: tuple[Path, ...]
+    size: tuple[int, int]
 
-    def part(self, split):
-        """The sequence's frames for one split: the last ones are for test, those before for validation."""
+    def part(self, split: str) -> "Sequence":
+        """The part of the sequence for one split: the last frames for "test", those before for "val", else "train"."""
         count = len(self.frames)
         held = max(max(COUNTS), round(HELD_OUT * count))
         places = {
@@ -121,23 +124,23 @@ class Sequence:
 
 @dataclasses.dataclass(frozen=True)
 class FramePairs:
-    """Pairs averaged from frames, see `open_frames`.
+    """Pairs made by averaging frames, see `open_frames`. It has the methods of a `sources.Source`.
 
     Attributes:
-        root: the folder.
+        root: `Path` of the folder.
         sequences: list of `Sequence`.
         gamma: see `AveragedPicture`.
     """
 
     root: Path
-    sequences: list
+    sequences: list[Sequence]
     gamma: float
     synthesised = False
-    pictures_per_pair = max(COUNTS)  # that are decoded to make one
+    pictures_per_pair = max(COUNTS)  # largest number of frames that are decoded to make one pair
 
     @property
-    def summary(self):
-        """One line that says what the pairs are."""
+    def summary(self) -> str:
+        """One line that describes the pairs."""
         count = sum(len(sequence.frames) for sequence in self.sequences)
         how = "as they are encoded" if self.gamma == 1 else f"in linear light (gamma {self.gamma:g})"
         lengths = ", ".join(map(str, COUNTS))
@@ -146,9 +149,16 @@ class FramePairs:
             f"blurred pictures are means of {lengths} frames, averaged {how}"
         )
 
-    def parts(self, split):
-        """The sequences of one split: those in folders that name it, some held out, or a part of each."""
-        by_split = {}
+    def parts(self, split: str) -> list[Sequence]:
+        """Chooses the sequences of one split.
+
+        These are the sequences in folders that name the split, else sequences that are held out of the training part.
+        With fewer than three sequences and no named split, they are a part of each sequence.
+
+        Raises:
+            InputError: if there are too few frames or sequences.
+        """
+        by_split: dict[str, list[Sequence]] = {}
         for sequence in self.sequences:
             by_split.setdefault(sequence.split, []).append(sequence)
         if len(self.sequences) < 3 and set(by_split) == {""}:
@@ -161,18 +171,19 @@ class FramePairs:
             return parts
         return choose_split(by_split, split, lambda _: lambda sequence: sequence.name, self.root)
 
-    def pairs(self, split):
-        """The pairs of one split.
+    def pairs(self, split: str) -> list[Pair]:
+        """Returns the pairs of one split.
 
         Args:
-            split: "train", where each frame with enough neighbours is the middle of a pair (see `FrameStore` for what
-                training makes of them); "val" or "test", where pairs lie end to end and have varying lengths.
+            split: "train", where every frame with enough neighbours is the middle of a pair of the greatest length
+                (`FrameStore` then averages fewer or as many frames); or "val" or "test", where pairs of various
+                lengths follow each other without overlap.
 
         Returns:
-            A list of `Pair`, never empty.
+            List of `Pair`, never empty.
 
         Raises:
-            InputError: if there are too few frames; for "all".
+            InputError: if there are too few frames, or `split` is "all".
         """
         if split == "all":
             raise InputError("--split all is for pairs; of frames any number of pairs could be made")
@@ -180,49 +191,57 @@ class FramePairs:
         return [pair for sequence in self.parts(split) for pair in make(sequence)]
 
     def _around_every_frame(self, sequence):
+        """The training pairs of a sequence: one around each frame that has `REACH` frames on both sides."""
         return [self._pair(sequence, middle, max(COUNTS)) for middle in range(REACH, len(sequence.frames) - REACH)]
 
     def _end_to_end(self, sequence):
+        """The validation or test pairs of a sequence. Their lengths depend on its name only."""
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(sequence.name.encode()).digest()[:8], "big"))
-        found, start = [], 0
+        pairs, start = [], 0
         while start + max(COUNTS) <= len(sequence.frames):
             count = int(rng.choice(COUNTS))
-            found.append(self._pair(sequence, start + count // 2, count))
+            pairs.append(self._pair(sequence, start + count // 2, count))
             start += count
-        return found
+        return pairs
 
     def _pair(self, sequence, middle, count):
+        """The pair of `count` frames around the frame with the index `middle`."""
         frames = sequence.frames[middle - count // 2 : middle + count // 2 + 1]
         blurred = AveragedPicture(frames, self.gamma, sequence.size)
         return Pair(sequence.name, sequence.frames[middle].stem, blurred, sequence.frames[middle], sequence.size)
 
-    def kept(self, pairs):
-        """What a cache keeps for these training pairs: the frames, each once."""
+    def kept(self, pairs: list[Pair]) -> list[Frame]:
+        """Returns the items that a cache keeps for these training pairs: each frame once."""
         paths = dict.fromkeys(path for pair in pairs for path in pair.blur.paths)
         return [Frame(path, pairs[0].size) for path in paths]
 
-    def training_store(self, frames, pairs):
-        """The `FrameStore` of these pairs on a store of what `kept` gave."""
+    def training_store(self, frames: PictureStore, pairs: list[Pair]) -> "FrameStore":
+        """Returns the store to train on.
+
+        Args:
+            frames: `PictureStore` of the frames that `kept` returned.
+            pairs: list of `Pair`, the training pairs.
+        """
         return FrameStore(frames, pairs, self.gamma)
 
 
 class FrameStore(PictureStore):
-    """Training pairs by number, averaged from frames when they are asked for.
+    """A store of training pairs that averages frames on the fly.
 
     Args:
-        frames: `PictureStore` of `Frame`s.
-        pairs: list of `Pair` whose blurred side is an `AveragedPicture` of as many frames as any.
+        frames: `PictureStore` of `Frame` items.
+        pairs: list of `Pair`. The blurred picture of each is an `AveragedPicture` of `max(COUNTS)` frames.
         gamma: see `AveragedPicture`.
     """
 
-    def __init__(self, frames, pairs, gamma=1.0):
+    def __init__(self, frames: PictureStore, pairs: list[Pair], gamma: float = 1.0):
         super().__init__(pairs)
         self.frames, self.gamma = frames, gamma
         self._numbers = {frame.path: number for number, frame in enumerate(frames.pairs)}
 
     @property
     def error(self):
-        """The first `InputError` met while reading."""
+        """The first `InputError` that reading a frame raised, or None."""
         return self.frames.error
 
     @error.setter
@@ -230,43 +249,43 @@ class FrameStore(PictureStore):
         pass
 
     def crop(self, number, place, size, chance=0.5):
-        """A square of a pair; see `PictureStore.crop`. `chance` decides how many frames are averaged."""
+        """Crops a pair, see `PictureStore.crop`. `chance` decides how many frames are averaged."""
         paths = self.pairs[number].blur.paths
         middle, count = len(paths) // 2, COUNTS[int(chance * len(COUNTS))]
-        some = paths[middle - count // 2 : middle + count // 2 + 1]
-        crops = [self.frames.crop(self._numbers[path], place, size)[0] for path in some]
+        averaged = paths[middle - count // 2 : middle + count // 2 + 1]
+        crops = [self.frames.crop(self._numbers[path], place, size)[0] for path in averaged]
         return np.stack([average(crops, self.gamma), crops[count // 2]])
 
 
-def open_frames(root, blur=None, cache_dir=None):
+def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | None = None) -> FramePairs:
     """Finds the sequences below a folder.
 
     Args:
-        root: `Path` of a folder with folders of consecutive frames, called in their order, or with video files, whose
-            frames are written to the cache once.
-        blur: "blur" or None averages the frames as they are encoded, "blur_gamma" their light.
-        cache_dir: where the frames of videos are kept, the user's cache folder by default.
+        root: `Path` of a folder. It contains folders of consecutive frames, in the order of their file names, or video
+            files. The frames of a video are written to the cache once.
+        blur: "blur" or None to average the encoded frames; "blur_gamma" to average them in linear light.
+        cache_dir: folder for the frames of videos; None for the user's cache folder.
 
     Returns:
         A `FramePairs`.
 
     Raises:
-        InputError: if there are no sequences of enough frames.
+        InputError: if `blur` is neither of these, or no sequence has enough frames.
     """
     if (blur or "blur") not in GAMMAS:
         raise InputError(f"--blur {blur}: frames are averaged by {' or '.join(GAMMAS)}")
-    folders = {}
+    folders: dict[Path, list[Path]] = {}
     for path in find_pictures(root, recursive=True):
         folders.setdefault(path.parent, []).append(path)
     sequences = [
-        Sequence(*_name_and_split(root, folder), tuple(sorted(paths, key=_in_order)), picture_size(paths[0]))
+        _sequence(root, folder, sorted(paths, key=_in_order))
         for folder, paths in folders.items()
         if len(paths) >= max(COUNTS)
     ]
     for path in find_videos(root):
         frames = extract_frames(path, cache_dir)
         if len(frames) >= max(COUNTS):
-            sequences.append(Sequence(*_name_and_split(root, path), tuple(frames), picture_size(frames[0])))
+            sequences.append(_sequence(root, path, frames))
     if not sequences:
         largest = max(map(len, folders.values()), default=0)
         raise InputError(
@@ -276,18 +295,20 @@ def open_frames(root, blur=None, cache_dir=None):
     return FramePairs(root, sequences, GAMMAS[blur or "blur"])
 
 
-def find_videos(root):
-    """The video files below a folder, sorted."""
-    found = [Path(parent, name) for parent, _, names in os.walk(root, followlinks=True) for name in names]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+def find_videos(root: Path) -> list[Path]:
+    """Finds the video files below a folder, sorted by path. Hidden files are ignored, links to folders are followed."""
+    files = [Path(parent, name) for parent, _, names in os.walk(root, followlinks=True) for name in names]
+    return sorted(path for path in files if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
 
 
-def _name_and_split(root, path):
+def _sequence(root, path, frames):
+    """The `Sequence` of the frames of a folder or video. Its path gives the name and the split."""
     parts = path.relative_to(root).parts or (path.resolve().name,)
-    return "/".join(part for part in parts if not read_words(part).split), split_of(parts)
+    name = "/".join(part for part in parts if not read_words(part).split)
+    return Sequence(name, split_of(parts), tuple(frames), picture_size(frames[0]))
 
 
 @functools.lru_cache(maxsize=65536)
 def _in_order(path):
-    """Frame 9 before frame 10, also where numbers have no leading zeros."""
+    """A sort key that puts frame 9 before frame 10, even without leading zeros."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]

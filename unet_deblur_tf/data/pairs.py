@@ -1,52 +1,53 @@
-"""Pairs of a blurred picture and its sharp twin: their splits, and what is held out where a split is missing."""
+"""Pairs of a blurred and a sharp picture: how they are split, and how a missing split is held out."""
 
 import collections
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from unet_deblur_tf.data.pictures import picture_size
 from unet_deblur_tf.errors import InputError
 
 SPLITS = ("train", "val", "test")
-FEWEST = 3  # that can be divided into three splits
-HELD_OUT = 0.1  # share of the pairs held out for a split that the folder does not name
+FEWEST = 3  # the smallest number of items that can be divided into three splits
+HELD_OUT = 0.1  # share of the items that is held out for a missing split
 
 
 class Pair(NamedTuple):
-    """A blurred picture and its sharp twin.
+    """A blurred picture and the sharp picture of the same scene.
 
     Attributes:
-        sequence: str, the folder they come from, "" for a plain {blur,sharp}/.
-        name: str, the file's name without its ending.
-        blur, sharp: `Path` or `StoredPicture`.
+        sequence: str, the recording or folder that they belong to; "" for a plain {blur,sharp}/.
+        name: str, the file name without its ending.
+        blur, sharp: each a `Path`, or another object that `pictures.read_picture` accepts.
         size: (width, height) of both, None before `measure_pairs`.
     """
 
     sequence: str
     name: str
-    blur: Path
-    sharp: Path
-    size: tuple | None = None
+    blur: Any
+    sharp: Any
+    size: tuple[int, int] | None = None
 
     @property
-    def pictures(self):
-        """The pictures that belong together, blurred first."""
+    def pictures(self) -> tuple:
+        """Both pictures, the blurred one first."""
         return self.blur, self.sharp
 
 
-def choose_split(splits, split, grouping, root):
-    """One split of what a data set holds, held out of the training part where the set does not name it.
+def choose_split(splits: dict[str, list], split: str, grouping: Callable, root: str | Path) -> list:
+    """Returns the items of one split. If the data set does not name the split, it is held out of the training part.
 
     Args:
-        splits: dict from "train", "val", "test" or "" (no split named) to a list of items.
+        splits: dict from "train", "val", "test" or "" (no split given) to a list of items, such as pairs.
         split: "train", "val", "test" or "all".
-        grouping: function from the items of the training part to a function from an
-            item to the name of what must not be divided.
-        root: the folder or the set's name, for messages.
+        grouping: function from the items of the training part to a function from an item to the name of its group.
+            Items of the same group stay in the same split.
+        root: the folder, or the name of the set, for messages.
 
     Returns:
-        A list of items, never empty.
+        List of items, never empty.
 
     Raises:
         InputError: if the split is empty.
@@ -61,20 +62,25 @@ def choose_split(splits, split, grouping, root):
     splits["train"] = rest
     if not splits.get(split):
         present = ", ".join(f"{len(items)} for {name}" for name, items in splits.items() if items)
-        few = ""
+        advice = ""
         if len(rest) < FEWEST and split != "train":
-            few = f". At least {FEWEST} are needed to hold some out; evaluate --split all scores all of them"
-        raise InputError(f"{root} has nothing for the {split} split; it has {present}{few}")
+            advice = f". At least {FEWEST} are needed to hold some out; evaluate --split all scores all of them"
+        raise InputError(f"{root} has nothing for the {split} split; it has {present}{advice}")
     return splits[split]
 
 
-def hold_out(items, group, share=HELD_OUT):
-    """Sets a share of the items aside, whole groups at a time.
+def hold_out(items: list, group: Callable[[Any], str], share: float = HELD_OUT) -> tuple[list, list]:
+    """Holds out a share of the items, in whole groups.
 
-    Which ones depends on the groups' names alone, so it is the same on every machine.
+    The choice depends only on the names of the groups, so it is the same on every machine.
+
+    Args:
+        items: list of items.
+        group: function from an item to the name of its group.
+        share: float, the share to hold out; at least one group is held out, and at least one is kept.
 
     Returns:
-        (kept, held out), two lists in the order given; nothing is held out of a single group.
+        (kept, held out), two lists in the order of `items`. If there is only one group, nothing is held out.
     """
     sizes = collections.Counter(map(group, items))
     names = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
@@ -87,59 +93,61 @@ def hold_out(items, group, share=HELD_OUT):
     return [item for item in items if group(item) not in held], [item for item in items if group(item) in held]
 
 
-def by_sequence(pairs):
-    """Groups pairs by sequence, since frames of one video are alike; under three sequences, by picture."""
+def by_sequence(pairs: list[Pair]) -> Callable[[Pair], str]:
+    """Returns the function that groups pairs: by sequence, whose frames are alike, or by picture below 3 sequences."""
     if len({pair.sequence for pair in pairs}) >= 3:
         return lambda pair: pair.sequence
     return lambda pair: f"{pair.sequence}/{pair.name}"
 
 
-def measure_pairs(pairs):
-    """The same pairs with their sizes, from the headers of their files.
+def measure_pairs(pairs: list) -> list:
+    """Adds the sizes of the pictures, read from the headers of their files.
 
     Args:
-        pairs: list of `Pair`, or of anything else with `pictures` and `size`.
+        pairs: list of `Pair`, or of other named tuples with `pictures` and `size`.
 
     Returns:
-        A list of the same.
+        List of the same, with sizes.
 
     Raises:
-        InputError: naming the file, if one cannot be read or the twins differ in size.
+        InputError: if a file cannot be read, or the pictures of a pair differ in size; it names the files.
     """
     return [pair if pair.size else pair._replace(size=_common_size(pair.pictures)) for pair in pairs]
 
 
 def _common_size(pictures):
+    """The (width, height) of pictures that must have the same size."""
     first, *others = pictures
     size = picture_size(first)
     for other in others:
-        if (twin := picture_size(other)) != size:
-            raise InputError(f"{first} is {_by(size)} but its twin {other} is {_by(twin)}")
+        if (other_size := picture_size(other)) != size:
+            raise InputError(f"{first} is {_by(size)} but its twin {other} is {_by(other_size)}")
     return size
 
 
-def require_size(pairs, smallest, reason):
-    """Makes sure that no picture is too small.
+def require_size(pairs: list, smallest: int, reason: str) -> None:
+    """Checks that no picture is too small.
 
     Args:
-        pairs: list of `Pair`, measured.
-        smallest: least height and width in pixels.
-        reason: who needs that, for the message.
+        pairs: list of `Pair` with sizes.
+        smallest: int, smallest allowed height and width in pixels.
+        reason: str, what needs that size, such as "by --crop", for the message.
 
     Raises:
-        InputError: naming the file.
+        InputError: if a picture is smaller; it names the file.
     """
     for pair in pairs:
         if min(pair.size) < smallest:
             raise InputError(f"{pair.blur} is {_by(pair.size)}: at least {smallest}x{smallest} is needed {reason}")
 
 
-def evenly_spaced(items, limit):
-    """At most `limit` of the items, evenly spaced; all of them if `limit` is None."""
+def evenly_spaced(items: list, limit: int | None) -> list:
+    """Returns at most `limit` of the items, evenly spaced; all of them if `limit` is None."""
     if limit is None or len(items) <= limit:
         return items
     return [items[index * len(items) // limit] for index in range(limit)]
 
 
 def _by(size):
+    """A size as text, such as "1280x720"."""
     return f"{size[0]}x{size[1]}"

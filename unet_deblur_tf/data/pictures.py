@@ -1,12 +1,15 @@
-"""The pictures that pairs are made of: found in folders, read as 8-bit RGB, wherever their files lie.
+"""Finds the pictures of a data set and reads them as 8-bit RGB.
 
-`photos.read_photo` reads them, as it reads people's photos: upright by their EXIF data.
+A picture can be a file, a part of a larger file, or half of a file. `photos.read_photo` reads the files and turns them
+upright by their EXIF data.
 """
 
 import io
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
+
+import numpy as np
 
 from unet_deblur_tf.data.photos import photo_size, read_photo, to_8_bit
 
@@ -14,12 +17,12 @@ PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 class StoredPicture(NamedTuple):
-    """A picture file inside a larger file; `read_picture` and `picture_size` take it for a path.
+    """A picture file inside a larger file. `read_picture` and `picture_size` accept it like a path.
 
     Attributes:
-        label: str, what to call it in messages.
-        path: str, the larger file.
-        start, length: its bytes.
+        label: str, its name in messages.
+        path: str, path of the larger file.
+        start, length: int, position and number of its bytes in the larger file.
         size: (width, height).
     """
 
@@ -27,75 +30,90 @@ class StoredPicture(NamedTuple):
     path: str
     start: int
     length: int
-    size: tuple
+    size: tuple[int, int]
 
     def __str__(self):
         return self.label
 
-    def open(self, mode="rb"):
+    def open(self, mode: str = "rb") -> io.BytesIO:
+        """Reads the bytes of the picture file."""
         with open(self.path, mode) as file:
             file.seek(self.start)
             return io.BytesIO(file.read(self.length))
 
 
 class HalfPicture(NamedTuple):
-    """The left or the right half of a picture file that shows blurred and sharp side by side.
+    """One half of a picture file that shows the blurred and the sharp picture side by side.
 
     Attributes:
         path: `Path` of the file.
-        start: "left" or "right".
+        start: "left" or "right", the half.
         size: (width, height) of the half.
     """
 
     path: Path
     start: str
-    size: tuple
+    size: tuple[int, int]
 
     def __str__(self):
         return f"the {self.start} half of {self.path}"
 
-    def read(self):
-        """uint8 `(height, width, 3)`."""
+    def read(self) -> np.ndarray:
+        """Reads the half: uint8 `(height, width, 3)`."""
         whole = read_picture(self.path)
         middle = whole.shape[1] // 2
         return whole[:, :middle] if self.start == "left" else whole[:, middle:]
 
 
-def is_picture(path):
-    """Whether a file's name is that of a picture; hidden files are none."""
+def is_picture(path: PurePath) -> bool:
+    """Whether a path has the file ending of a picture and is not a hidden file."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
-def find_pictures(folder, recursive=False):
-    """The picture files of a folder, sorted by path; hidden files are passed over, linked folders are followed."""
-    found = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        found += [Path(parent, name) for name in files]
-        if not recursive:
-            folders.clear()
-    return sorted(filter(is_picture, found))
-
-
-def read_picture(path):
-    """Reads a picture as uint8 `(height, width, 3)` RGB: upright, rounded to 8 bits, grey repeated, alpha dropped.
+def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """Finds the picture files in a folder. Hidden files are ignored, links to folders are followed.
 
     Args:
-        path: `Path`; anything that is opened as one is, such as `StoredPicture`; or what reads itself, such as
+        folder: the folder.
+        recursive: bool, whether to search the folders below, too.
+
+    Returns:
+        List of `Path`, sorted.
+    """
+    paths: list[Path] = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        paths += [Path(parent, name) for name in files]
+        if not recursive:
+            folders.clear()
+    return sorted(filter(is_picture, paths))
+
+
+def read_picture(path) -> np.ndarray:
+    """Reads a picture upright, as 8-bit RGB. 16-bit values are rounded, grey is repeated, and alpha is dropped.
+
+    Args:
+        path: `Path`; or an object with a method `open`, such as `StoredPicture`, or with a method `read`, such as
             `HalfPicture`.
 
+    Returns:
+        uint8 `(height, width, 3)`.
+
     Raises:
-        InputError: naming the file, if it is missing, damaged or no picture.
+        InputError: if the file is missing, damaged or not a picture; it names the file.
     """
     return path.read() if hasattr(path, "read") else to_8_bit(read_photo(path).pixels)
 
 
-def picture_size(path):
-    """(width, height) of a picture when it is upright, from its header alone.
+def picture_size(path) -> tuple[int, int]:
+    """Reads the size of the upright picture from the header of its file.
 
     Args:
-        path: as `read_picture` takes it.
+        path: see `read_picture`.
+
+    Returns:
+        (width, height).
 
     Raises:
-        InputError: naming the file, if it is missing or no picture.
+        InputError: if the file is missing or not a picture; it names the file.
     """
     return photo_size(path) if isinstance(path, Path) else path.size

@@ -1,7 +1,7 @@
-"""Decoded pairs by number, kept where they fit: in memory, on disk, or only for as long as they are in use.
+"""Stores decoded pairs in memory, on disk, or only while they are in use.
 
-Decoding two 1280x720 PNGs takes some 50 ms of one core, cutting a window out of them
-0.1 ms: what is decoded should be used more than once.
+Decoding two 1280x720 PNG files takes about 50 ms on one core, and cropping them 0.1 ms. So decoded pictures should be
+used more than once.
 """
 
 import collections
@@ -22,32 +22,43 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import make_folder, remove_stale, write_by_rename
 from unet_deblur_tf.utils.hardware import free_disk, free_memory
 
-SHARE = 0.4  # of the free memory, or disk, that decoded pictures may take without being asked
-POOL = 64  # pictures in use at a time where none are kept
-READS_PER_RELEASE = 64  # of the disk cache; see OnDisk
+SHARE = 0.4  # share of the free memory, or free disk space, that decoded pictures take with `--cache auto`
+POOL = 64  # number of pictures that training uses at a time
+READS_PER_RELEASE = 64  # number of reads after which the disk cache releases its pages, see `OnDisk`
 
 
 class PictureStore:
-    """Pairs by number, decoded anew at each use; the other stores build on it.
+    """A store that decodes a pair each time it is used. The other stores are subclasses.
+
+    Args:
+        pairs: list of `Pair`, or of other objects with `pictures` and `size`, such as `frames.Frame`.
 
     Attributes:
-        pairs: list of `Pair`, or of anything else with `pictures` and `size`, such as `frames.Frame`.
-        error: the first `InputError` met while reading, None before. TensorFlow turns
-            exceptions from inside its pipeline into its own; this keeps the original.
+        pairs: the same list.
+        error: the first `InputError` that reading a picture raised, or None. TensorFlow replaces exceptions inside its
+            pipeline with its own; this is the original.
     """
 
-    def __init__(self, pairs):
+    error: InputError | None
+
+    def __init__(self, pairs: list):
         self.pairs = pairs
         self.error = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pairs)
 
-    def load(self, number):
-        """The pictures of one pair: uint8 `(2, height, width, 3)`, blurred first; not to be written to.
+    def load(self, number: int) -> np.ndarray:
+        """Returns the decoded pictures of one pair.
+
+        Args:
+            number: int, index of the pair.
+
+        Returns:
+            uint8 `(pictures, height, width, 3)`; of a `Pair` 2 pictures, the blurred one first. Do not change it.
 
         Raises:
-            InputError: naming the file, if it cannot be decoded or the twins differ in size.
+            InputError: if a file cannot be decoded, or the pictures differ in size; it names the files.
         """
         try:
             paths = self.pairs[number].pictures
@@ -60,41 +71,47 @@ class PictureStore:
             raise
         return np.stack(pictures)
 
-    def crop(self, number, place, size, chance=0.5):
-        """A square of one pair.
+    def crop(self, number: int, place, size: int, chance: float = 0.5) -> np.ndarray:
+        """Returns a square crop of one pair.
 
         Args:
-            number: int.
-            place: (down, across), floats from 0 up to 1, where it lies between the borders.
-            size: its side in pixels, at most that of the picture.
-            chance: float from 0 up to 1, for stores that make pairs in more than one way.
+            number: int, index of the pair.
+            place: (vertical, horizontal) position of the crop between the borders, floats in [0, 1).
+            size: int, side of the crop in pixels, at most the height and width of the picture.
+            chance: float in [0, 1), a random number for stores that make a pair in one of several ways.
 
         Returns:
-            uint8 `(2, size, size, 3)`, blurred first; not to be written to.
+            uint8 `(pictures, size, size, 3)`, see `load`. Do not change it.
         """
         pictures = self.load(number)
-        top, left = (int(at * (extent - size + 1)) for at, extent in zip(place, pictures.shape[1:3]))
+        top, left = (int(position * (side - size + 1)) for position, side in zip(place, pictures.shape[1:3]))
         return pictures[:, top : top + size, left : left + size]
 
 
 class LRUStore(PictureStore):
-    """Keeps the pairs used last. Threads that want the same pair wait for one decoding of it."""
+    """A store that keeps the most recently used pairs. A pair that several threads want at once is decoded once.
 
-    def __init__(self, pairs, keep=POOL + POOL // 2):
+    Args:
+        pairs: see `PictureStore`.
+        keep: int, number of pairs to keep.
+    """
+
+    def __init__(self, pairs: list, keep: int = POOL + POOL // 2):
         super().__init__(pairs)
         self._keep = keep
-        self._decoded = collections.OrderedDict()  # number to Future, the one used last at the end
+        # From the index of a pair to its Future; the most recently used pair is the last.
+        self._decoded: collections.OrderedDict[int, concurrent.futures.Future] = collections.OrderedDict()
         self._lock = threading.Lock()
 
     def load(self, number):
         with self._lock:
             future = self._decoded.get(number)
-            if mine := future is None:
+            if must_decode := future is None:
                 future = self._decoded[number] = concurrent.futures.Future()
                 while len(self._decoded) > self._keep:
                     self._decoded.popitem(last=False)
             self._decoded.move_to_end(number)
-        if mine:
+        if must_decode:
             try:
                 future.set_result(super().load(number))
             except BaseException as error:
@@ -103,27 +120,27 @@ class LRUStore(PictureStore):
 
 
 class InMemory(LRUStore):
-    """Keeps every pair from its first use on."""
+    """A store that keeps every pair in memory from its first use on."""
 
-    def __init__(self, pairs):
+    def __init__(self, pairs: list):
         super().__init__(pairs, keep=len(pairs))
 
 
 class OnDisk(PictureStore):
-    """Keeps all pairs in one file of raw bytes, memory-mapped; made once, found again by later runs.
+    """A store that keeps all pairs in one memory-mapped file of raw bytes. Later runs use the same file.
 
-    Its pages are the system's file cache, not this process's memory: after every few
-    reads the mapping gives them back, so the process stays small whatever the file's size.
+    The process releases the mapped pages every few reads, so its memory stays small however large the file is. The
+    operating system keeps the pages in its file cache.
 
     Args:
-        pairs: list of `Pair`.
-        folder: `Path` for the file.
+        pairs: see `PictureStore`.
+        folder: `Path` of the cache folder.
 
     Raises:
         InputError: if a picture cannot be read, or the file cannot be written.
     """
 
-    def __init__(self, pairs, folder):
+    def __init__(self, pairs: list, folder: Path):
         super().__init__(pairs)
         self._shapes = [(len(pair.pictures), *pair.size[::-1], 3) for pair in measure_pairs(pairs)]
         self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self._shapes)])
@@ -134,6 +151,7 @@ class OnDisk(PictureStore):
         self._reads = 0
 
     def _write(self):
+        """Decodes all pairs and writes the file."""
         make_folder(self.path.parent)
         remove_stale(self.path.parent, ".decoded-*.partial-*")
         decoded = self._decode_ahead(os.cpu_count())
@@ -145,7 +163,7 @@ class OnDisk(PictureStore):
             raise InputError(f"Cannot write {self.path}: {error.strerror}. Try --cache none") from error
 
     def _decode_ahead(self, threads):
-        """All pairs in order, decoded in parallel but never more than a few ahead of the one asked for."""
+        """Decodes all pairs in several threads, at most `threads` pairs ahead, and yields them in order."""
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             waiting = collections.deque()
             for number in range(len(self)):
@@ -158,20 +176,20 @@ class OnDisk(PictureStore):
     def load(self, number):
         self._reads += 1
         if self._reads % READS_PER_RELEASE == 0 and hasattr(mmap, "MADV_DONTNEED"):
-            # Of a mapping that is only read this forgets nothing: the next use maps the page again.
+            # The mapping is read-only, so nothing is lost: the next read maps the page again.
             self._bytes._mmap.madvise(mmap.MADV_DONTNEED)
         start, end = self._starts[number : number + 2]
         return self._bytes[start:end].reshape(self._shapes[number])
 
 
-def disk_file(pairs, folder):
-    """Where the decoded pairs lie below a cache folder."""
+def disk_file(pairs: list, folder: Path) -> Path:
+    """Returns the path of the file of decoded pairs in a cache folder."""
     return folder / f"decoded-{fingerprint(pairs)}.raw"
 
 
-def fingerprint(pairs):
-    """A name for the content of these files, in this order: it changes with their paths, sizes and times."""
-    stamps = {}
+def fingerprint(pairs: list) -> str:
+    """Computes a hash that changes with the paths, sizes and times of the files, and with their order."""
+    stamps: dict[str, list] = {}
     for path in {getattr(picture, "path", picture) for pair in pairs for picture in pair.pictures}:
         status = os.stat(path)
         stamps[str(path)] = [str(Path(path).resolve()), status.st_size, status.st_mtime_ns]
@@ -183,20 +201,20 @@ def fingerprint(pairs):
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-def bytes_decoded(pairs):
-    """How many bytes the decoded pairs take."""
+def bytes_decoded(pairs: list) -> int:
+    """Returns the number of bytes that the decoded pairs take."""
     return sum(len(pair.pictures) * 3 * pair.size[0] * pair.size[1] for pair in measure_pairs(pairs))
 
 
-def choose_cache(pairs, folder):
-    """What fits, and why.
+def choose_cache(pairs: list, folder: Path) -> tuple[str, str]:
+    """Chooses the first cache of memory and disk that has room for the decoded pairs.
 
     Args:
-        pairs: list of `Pair`.
-        folder: where a disk cache would lie.
+        pairs: see `PictureStore`.
+        folder: `Path` of the folder for a disk cache.
 
     Returns:
-        ("memory", "disk" or "none", a sentence for people).
+        ("memory", "disk" or "none", the reason as text for the user).
     """
     needed, memory, disk = bytes_decoded(pairs), free_memory(), free_disk(folder)
     needs = f"decoded pictures take {_size(needed)}"
@@ -209,14 +227,17 @@ def choose_cache(pairs, folder):
     return "none", f"{needs}, more than {SHARE:.0%} of {_size(memory)} free memory and {_size(disk)} on {folder}"
 
 
-def open_store(pairs, cache, folder, pool=POOL):
-    """The store for one of `CACHES`.
+def open_store(pairs: list, cache: str, folder: Path, pool: int = POOL) -> PictureStore:
+    """Creates the store for a value of `--cache`.
 
     Args:
-        pairs: list of `Pair`.
-        cache: "memory", "disk" or "none".
-        folder: `Path` for a disk cache.
-        pool: how many pictures are in use at a time; without a cache half as many again are held.
+        pairs: see `PictureStore`.
+        cache: one of `configs.CACHES`.
+        folder: `Path` of the folder for a disk cache.
+        pool: int, number of pairs that training uses at a time. Without a cache, 1.5 times as many are kept.
+
+    Returns:
+        `InMemory`, `OnDisk` or, without a cache, `LRUStore`.
     """
     if cache == "disk":
         return OnDisk(pairs, folder)
@@ -224,4 +245,5 @@ def open_store(pairs, cache, folder, pool=POOL):
 
 
 def _size(count):
+    """A number of bytes as text."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""The frames of a video as a folder of PNG files in the cache, made once; needs PyAV (the extra `video`)."""
+"""Extracts the frames of a video, once, to a folder of PNG files in the cache. Needs PyAV (the extra `video`)."""
 
 import hashlib
 import json
@@ -17,15 +17,15 @@ from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale
 SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm"}
 
 
-def extract_frames(path, cache_dir=None):
-    """Writes every frame of a video, upright, to the cache, or finds them there.
+def extract_frames(path: Path, cache_dir: str | Path | None = None) -> list[Path]:
+    """Writes every frame of a video, upright, to the cache, or finds the frames there.
 
     Args:
         path: `Path` of the video.
-        cache_dir: folder to keep them in, the user's cache folder by default.
+        cache_dir: folder for the frames; None for the user's cache folder.
 
     Returns:
-        List of `Path` in order.
+        List of `Path`, in order.
 
     Raises:
         InputError: if PyAV is missing, the file cannot be read, or the cache cannot be written to.
@@ -39,6 +39,7 @@ def extract_frames(path, cache_dir=None):
 
 
 def _extract(path, folder):
+    """Writes the frames of a video to a temporary folder, and renames it to `folder` when it is complete."""
     try:
         import av
     except ImportError as error:

@@ -1,10 +1,11 @@
-"""Photos as people have them, in and out: orientation, alpha, grey, 16 bit, CMYK, EXIF, ICC profile, quality."""
+"""Reads and writes photos of all kinds: orientation, alpha, grey, 16 bits, CMYK, EXIF, ICC profile, quality."""
 
 import contextlib
 import io
 import struct
 import warnings
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -24,46 +25,46 @@ except ImportError:
 
 JPEG, TIFF, HEIC = {".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}, {".heic", ".heif"}
 SUFFIXES = JPEG | TIFF | HEIC | {".png", ".webp", ".bmp", ".gif"}
-WRITTEN_AS = {".gif": ".png"}  # restored colours are more than a palette holds; other formats stay what they are
-FORMATS = {"BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"}  # Pillow's names; MPO is a JPEG of several
-GREY = ("1", "L", "LA", "La")
+WRITTEN_AS = {".gif": ".png"}  # a restored picture has more colours than a palette; other formats do not change
+FORMATS = {"BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"}  # Pillow's names; MPO is several JPEG pictures
+GREY = ("1", "L", "LA", "La")  # Pillow's modes
 ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
-# What of a TIFF file's tags is about the photo, not about the file: description, camera, times, author, Exif, GPS.
+# The TIFF tags that describe the photo instead of the file: description, camera, times, author, Exif, GPS.
 TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, EXIF_IFD, GPS_IFD)
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, EXTRA_SAMPLES = 258, 262, 284, 338
 
 
 class Photo(NamedTuple):
-    """A picture file, decoded and upright.
+    """A decoded, upright picture file.
 
     Attributes:
-        pixels: uint8 or uint16 `(height, width, 3)`, RGB; a grey picture's three channels are equal.
-        alpha: the same type `(height, width)`, or None.
-        grey: bool, to be written with one channel.
-        metadata: dict of Pillow's `exif`, `icc_profile`, `dpi` and `lossless`, those that are there.
-        notes: list of str, what of the file is lost or changed, for people.
+        pixels: uint8 or uint16 `(height, width, 3)`, RGB; of a grey picture all three channels are equal.
+        alpha: `(height, width)` of the same type, or None.
+        grey: bool, whether the picture is written with one channel.
+        metadata: dict of the arguments of Pillow's `save` that the file has: `exif`, `icc_profile`, `dpi`, `lossless`.
+        notes: list of str that tell the user what of the file is lost or changed.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None
     grey: bool
     metadata: dict
-    notes: list
+    notes: list[str]
 
 
-def read_photo(path, allow_large=False, allow_damaged=False):
+def read_photo(path, allow_large: bool = False, allow_damaged: bool = False) -> Photo:
     """Reads a picture file.
 
     Args:
-        path: `Path`, or anything else with a method `open`, such as `pictures.StoredPicture`.
-        allow_large: bool, also take more pixels than Pillow thinks safe (89 million).
-        allow_damaged: bool, also take a JPEG file that ends too early; what is missing is grey.
+        path: `Path`, or another object with a method `open`, such as `pictures.StoredPicture`.
+        allow_large: bool, whether to accept more pixels than Pillow considers safe (89 million).
+        allow_damaged: bool, whether to accept a JPEG file that ends too early; its missing part is grey.
 
     Returns:
         A `Photo`.
 
     Raises:
-        InputError: naming the file, if it is missing, damaged, too large or no picture.
+        InputError: if the file is missing, damaged, too large or not a picture; it names the file.
     """
     try:
         with _opened(path, allow_large) as (data, picture):
@@ -71,7 +72,7 @@ def read_photo(path, allow_large=False, allow_damaged=False):
     except CutShort:
         if not allow_damaged:
             raise
-    # Pillow takes such files only by a setting of the whole process: it is made for this one file.
+    # Pillow accepts such files only with a global setting, so change it for this file only.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
         with _opened(path, allow_large) as (data, picture):
@@ -82,31 +83,41 @@ def read_photo(path, allow_large=False, allow_damaged=False):
 
 
 class CutShort(InputError):
-    """A JPEG file ends before its picture does; viewers show what is there."""
+    """A JPEG file ends before the picture is complete. Viewers show such a file, with the rest missing."""
 
 
-def photo_size(path):
-    """(width, height) of a picture file when it is upright, from its header.
+def photo_size(path) -> tuple[int, int]:
+    """Reads the size of the upright picture from the header of its file.
+
+    Args:
+        path: see `read_photo`.
+
+    Returns:
+        (width, height).
 
     Raises:
-        InputError: naming the file, if it is missing or no picture.
+        InputError: if the file is missing or not a picture; it names the file.
     """
     with _opened(path, allow_large=True, header=True) as (_, picture):
-        # Of a PNG `getexif` would decode the pixels, for data that may stand behind them.
-        known = picture.format != "PNG" or "exif" in picture.info
-        turned = known and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        # For a PNG without EXIF data in its header, `getexif` would decode the pixels to look behind them.
+        header_has_exif = picture.format != "PNG" or "exif" in picture.info
+        turned = header_has_exif and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
         return picture.size[::-1] if turned else picture.size
 
 
 @contextlib.contextmanager
 def _opened(path, allow_large, header=False):
-    """Yields a file's bytes (None for the header alone) and the `PIL.Image.Image`; failures name the file."""
+    """Opens a picture file with Pillow; every failure becomes an `InputError` that names the file.
+
+    Yields:
+        (bytes of the file, or None if only the header is needed, `PIL.Image.Image`).
+    """
     limit, data = Image.MAX_IMAGE_PIXELS, None
     try:
         if allow_large:
             Image.MAX_IMAGE_PIXELS = None
         with warnings.catch_warnings(), path.open("rb") as file:
-            # Pillow says more of a damaged file than people can use.
+            # Hide Pillow's warnings about damaged files: the error below says enough.
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             data = None if header else file.read()
@@ -126,10 +137,11 @@ def _opened(path, allow_large, header=False):
 
 
 def _read(data, picture):
+    """The `Photo` of an opened picture, see `_opened`."""
     if picture.format not in FORMATS:
         raise ValueError(f"{picture.format} is not supported; PNG, JPEG, WebP, TIFF, BMP, GIF and HEIC are")
     notes = []
-    if picture.info.get("bit_depth", 8) > 8:  # of HEIC
+    if picture.info.get("bit_depth", 8) > 8:  # HEIC
         notes.append(f"reduced from {picture.info['bit_depth']} to 8 bit")
     if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
         notes.append(f"only the first of {picture.n_frames} frames")
@@ -138,11 +150,11 @@ def _read(data, picture):
         metadata["lossless"] = _is_lossless(data)
     if picture.info.get("gamma") and "icc_profile" not in metadata:
         notes.append("its gamma setting is left out")
-    deep = _is_deep(picture)  # before anything loads the pixels
+    deep = _is_deep(picture)  # works only before the pixels are loaded
     try:
         exif = _exif(picture)
         metadata.update({"exif": exif.tobytes()} if len(exif) else {})
-    except Exception:  # damaged, which does not concern the pixels
+    except Exception:  # damaged EXIF data can fail in any way; the pixels can still be fine
         notes.append("its EXIF data is damaged and left out")
     if deep:
         return Photo(*_read_16_bit(data, picture), metadata, notes)
@@ -162,37 +174,41 @@ def _read(data, picture):
 
 
 def _is_lossless(data):
-    """Whether a WebP file's picture is coded without loss, from the names of its chunks."""
-    at = 12
-    while at + 8 <= len(data):
-        name, size = struct.unpack_from("<4sI", data, at)
+    """Whether the first picture of a WebP file is compressed without loss, from the names of its chunks."""
+    start = 12
+    while start + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, start)
         if name in (b"VP8 ", b"VP8L"):
             return name == b"VP8L"
-        # The chunks of an animation's first frame begin 16 bytes into its own.
-        at += 8 + (16 if name == b"ANMF" else size + size % 2)
+        # The chunks of a frame of an animation begin 16 bytes after the start of the frame's own data.
+        start += 8 + (16 if name == b"ANMF" else size + size % 2)
     return False
 
 
 def _is_deep(picture):
-    """Whether a channel has 16 bits, which Pillow's mode tells of grey pictures only."""
+    """Whether a channel has 16 bits. Pillow's mode shows that only for grey pictures."""
     if picture.format == "TIFF":
         return max(picture.tag_v2.get(BITS_PER_SAMPLE, (1,))) == 16 and picture.mode not in ("F", "I")
-    # Of a tile's four entries the last is the decoder's arguments, the raw mode first among them.
+    # The last of the four entries of a tile holds the decoder's arguments; the first of those is the raw mode.
     modes = [arguments if isinstance(arguments, str) else arguments[0] for *_, arguments in picture.tile if arguments]
     return any(";16" in str(mode) for mode in [picture.mode, *modes])
 
 
 def _exif(picture):
-    """The EXIF data for an upright copy."""
-    found, kept = picture.getexif(), Image.Exif()
-    for tag in TIFF_TAGS if picture.format == "TIFF" else found:
-        if tag in found and tag != ORIENTATION:
-            kept[tag] = found.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else found[tag]
+    """The EXIF data for an upright copy of a picture."""
+    original, kept = picture.getexif(), Image.Exif()
+    for tag in TIFF_TAGS if picture.format == "TIFF" else original:
+        if tag in original and tag != ORIENTATION:
+            kept[tag] = original.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else original[tag]
     return kept
 
 
 def _read_16_bit(data, picture):
-    """Pillow cuts colours down to 8 bits; OpenCV does not. Returns pixels, alpha, grey."""
+    """Reads a picture with 16 bits per channel with OpenCV, because Pillow reduces colours to 8 bits.
+
+    Returns:
+        (pixels, alpha, grey), see `Photo`.
+    """
     if picture.format == "TIFF":
         tags = picture.tag_v2
         if tags.get(PHOTOMETRIC) not in (1, 2) or tags.get(PLANAR, 1) != 1 or 1 in tags.get(EXTRA_SAMPLES, ()):
@@ -200,63 +216,67 @@ def _read_16_bit(data, picture):
     grey = False
     if picture.format == "PNG":
         _check_chunks(data)
-        grey = data[25] in (0, 4)  # the colour type; of grey with alpha Pillow's mode is RGBA
+        grey = data[25] in (0, 4)  # the colour type, because for grey with alpha Pillow's mode is RGBA
     planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if planes is None or planes.dtype != np.uint16:
         raise ValueError("its 16 bits per channel are in a form that is not supported")
     planes = np.atleast_3d(planes)
-    if picture.format != "TIFF":  # those OpenCV turns itself
+    if picture.format != "TIFF":  # OpenCV turns TIFF files by itself
         turns = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
         quarter_turns, mirrored = turns.get(picture.getexif().get(ORIENTATION, 1), (0, False))
         planes = np.rot90(planes, quarter_turns)
         planes = planes[:, ::-1] if mirrored else planes
     if planes.shape[2] == 1:
-        see_through = picture.info.get("transparency")  # one shade of grey
-        alpha = None if see_through is None else np.where(planes[..., 0] == see_through, 0, 65535).astype(np.uint16)
+        transparent = picture.info.get("transparency")  # one shade of grey
+        alpha = None if transparent is None else np.where(planes[..., 0] == transparent, 0, 65535).astype(np.uint16)
         return np.repeat(planes, 3, axis=2), alpha, True
     alpha = planes[..., 3] if planes.shape[2] == 4 else None
-    return np.ascontiguousarray(planes[..., 2::-1]), alpha, grey  # OpenCV has blue first
+    return np.ascontiguousarray(planes[..., 2::-1]), alpha, grey  # from OpenCV's BGR to RGB
 
 
 def _check_chunks(png):
-    """Whether a PNG's chunks end inside it: OpenCV makes room for up to 4 GB on the word of a chunk's length alone."""
-    at = 8
-    while at < len(png):
-        name, at = png[at + 4 : at + 8], at + 12 + int.from_bytes(png[at : at + 4], "big")
-        if at > len(png):
+    """Raises a ValueError if a chunk of a PNG file is longer than the file.
+
+    OpenCV allocates the length that a chunk claims, up to 4 GB, before it reads the chunk.
+    """
+    start = 8
+    while start < len(png):
+        name, start = png[start + 4 : start + 8], start + 12 + int.from_bytes(png[start : start + 4], "big")
+        if start > len(png):
             raise ValueError("it is cut short or damaged")
         if name == b"IEND":
             break
 
 
 def _from_cmyk(picture, profile):
+    """A CMYK picture as RGB: converted to sRGB by its ICC profile if it has one, else as Pillow converts it."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
         except (ImageCms.PyCMSError, OSError):
-            pass  # a damaged profile: as if there were none
+            pass  # ignore a damaged profile
     return picture.convert("RGB")
 
 
-def output_name(name):
-    """The file name under which a restored photo is written."""
+def output_name(name: Path) -> Path:
+    """Returns the file name for the restored photo."""
     return name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix))
 
 
-def write_photo(path, photo, quality=95):
-    """Writes a photo in the format that the path's ending says, by rename.
+def write_photo(path: Path, photo: Photo, quality: int = 95) -> list[str]:
+    """Writes a photo in the format of the path's ending, to a temporary file that is then renamed.
 
     Args:
         path: `Path`.
         photo: `Photo`.
-        quality: 1 to 100, for JPEG, lossy WebP and HEIC.
+        quality: int from 1 to 100, for JPEG, lossy WebP and HEIC.
 
     Returns:
-        List of str, what that format cannot hold, for people.
+        List of str that tell the user what the format cannot hold.
 
     Raises:
-        InputError: if it cannot be written.
+        InputError: if the file cannot be written.
     """
     suffix, notes = path.suffix.lower(), []
     if photo.alpha is not None and suffix in JPEG | {".bmp"}:
@@ -272,12 +292,13 @@ def write_photo(path, photo, quality=95):
                 _write_16_bit(partial, photo)
             else:
                 _write_8_bit(partial, photo, quality)
-    except Exception as error:  # metadata that was read may still be such that it cannot be written
+    except Exception as error:  # some metadata can be read but not written
         raise InputError(f"{path} cannot be written: {error}") from error
     return notes
 
 
 def _write_8_bit(path, photo, quality):
+    """Writes a photo with Pillow."""
     picture = Image.fromarray(_one_channel(photo.pixels) if photo.grey else photo.pixels)
     if photo.alpha is not None:
         picture.putalpha(Image.fromarray(photo.alpha))
@@ -291,14 +312,15 @@ def _write_8_bit(path, photo, quality):
     elif suffix in HEIC:
         options.update(quality=quality)
     elif suffix in TIFF and "exif" not in options:
-        options.update(compression="tiff_deflate")  # which Pillow cannot write together with Exif and GPS data
+        options.update(compression="tiff_deflate")  # Pillow cannot write this together with Exif and GPS data
     picture.save(path, **options)
 
 
 def _write_16_bit(path, photo):
+    """Writes a 16-bit photo: a TIFF file with tifffile, a PNG file with OpenCV."""
     planes = _one_channel(photo.pixels) if photo.grey else photo.pixels
     if photo.alpha is not None:
-        colours = [planes] * 3 if photo.grey else [planes]  # there is no grey with alpha among what OpenCV writes
+        colours = [planes] * 3 if photo.grey else [planes]  # OpenCV cannot write grey with alpha
         planes = np.dstack([*colours, photo.alpha])
     if path.suffix.lower() in TIFF:
         tifffile.imwrite(
@@ -312,19 +334,19 @@ def _write_16_bit(path, photo):
             metadata=None,
         )
         return
-    done, data = cv2.imencode(".png", planes if planes.ndim == 2 else planes[..., [2, 1, 0, 3][: planes.shape[2]]])
-    if not done:
+    encoded, data = cv2.imencode(".png", planes if planes.ndim == 2 else planes[..., [2, 1, 0, 3][: planes.shape[2]]])
+    if not encoded:
         raise ValueError("OpenCV could not encode it")
     path.write_bytes(_with_metadata(data.tobytes(), photo.metadata))
 
 
-def to_8_bit(planes):
-    """uint8 or uint16 planes as uint8, rounded."""
+def to_8_bit(planes: np.ndarray) -> np.ndarray:
+    """Converts uint8 or uint16 values to uint8, rounded."""
     return planes if planes.dtype == np.uint8 else np.round(planes / 257).astype(np.uint8)
 
 
 def _with_metadata(png, metadata):
-    """A PNG file with an ICC profile and EXIF data put in after its header, which OpenCV does not write."""
+    """Inserts an ICC profile and EXIF data, which OpenCV does not write, after the header of a PNG file."""
     chunks = b""
     if profile := metadata.get("icc_profile"):
         chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
@@ -335,8 +357,10 @@ def _with_metadata(png, metadata):
 
 
 def _chunk(name, data):
+    """A chunk of a PNG file."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def _one_channel(pixels):
+    """The mean of the channels, `(height, width)`."""
     return np.round(pixels.mean(axis=2, dtype=np.float32)).astype(pixels.dtype)

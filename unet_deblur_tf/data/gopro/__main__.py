@@ -1,10 +1,10 @@
-"""`tfds build` for GoPro, with the options of that command.
+"""Runs `tfds build` for GoPro, with the options of that command.
 
 python -m unet_deblur_tf.data.gopro --data_dir DIR --manual_dir FOLDER_OF_THE_ZIP
 
-`tfds` 4.9.10 starts only where apache-beam and mlcroissant are installed, which commands
-other than `build` need; it does not ask for them, and Beam brings an older protobuf and
-an older Pillow. Stand-ins for the two are enough to build this set.
+`tfds` 4.9.10 starts only with apache-beam and mlcroissant, although it does not list them as dependencies and `build`
+does not need them. Beam would also install an older protobuf and an older Pillow. So this command replaces both
+packages by stand-ins, if they are missing.
 """
 
 import importlib.util
@@ -18,13 +18,14 @@ NOT_NEEDED = ("apache_beam", "mlcroissant")
 
 
 class StandIn(types.ModuleType):
-    """A module all of whose names are there, and do nothing."""
+    """A module in which every name exists and does nothing."""
 
     def __getattr__(self, name):
         return object
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
+    """Runs `tfds build` with the command-line arguments."""
     scripts.quiet_tensorflow()
     for name in NOT_NEEDED:
         if importlib.util.find_spec(name) is None:

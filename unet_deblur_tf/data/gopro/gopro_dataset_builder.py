@@ -1,4 +1,4 @@
-"""The TFDS builder: pairs of GoPro as uint8 images, with sequence and frame."""
+"""The TFDS builder of GoPro: pairs of uint8 images with their sequence and frame."""
 
 import tensorflow_datasets.public_api as tfds
 from absl import logging
@@ -15,17 +15,17 @@ from unet_deblur_tf.errors import InputError
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """GoPro (Nah, Kim, Lee, CVPR 2017) from `GOPRO_Large.zip` or its unpacked tree in the manual folder.
+    """GoPro (Nah, Kim, Lee, CVPR 2017) from `GOPRO_Large.zip` or its unpacked folder in the manual folder.
 
-    The PNG files are stored as they are, byte by byte.
+    The PNG files are stored unchanged.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "The set as released in 2017."}
     BUILDER_CONFIGS = [
-        tfds.core.BuilderConfig(name="blur", description="Averages of 7 to 13 frames as they were encoded."),
+        tfds.core.BuilderConfig(name="blur", description="Averages of 7 to 13 encoded frames."),
         tfds.core.BuilderConfig(
-            name="blur_gamma", description="Averages of the frames' light: gamma 2.2 undone first."
+            name="blur_gamma", description="Averages of 7 to 13 frames in linear light: gamma 2.2 is undone first."
         ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = where_to_get_it("the manual folder")
@@ -48,7 +48,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager):
         try:
             manual = dl_manager.manual_dir
-        except AssertionError as error:  # TFDS's word for a folder that is not there, or empty
+        except AssertionError as error:  # TFDS raises this if the folder is missing or empty
             raise InputError(" ".join(str(error).split())) from error
         source = find_source(manual)
         if source is None:
@@ -61,8 +61,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, source, pairs):
         for pair in pairs:
             blur, size = read_png(source, pair.blur)
-            sharp, twin = read_png(source, pair.sharp)
-            if size != twin:
-                raise InputError(f"{pair.blur} is {size} but its twin {pair.sharp} is {twin}")
+            sharp, sharp_size = read_png(source, pair.sharp)
+            if size != sharp_size:
+                raise InputError(f"{pair.blur} is {size} but its twin {pair.sharp} is {sharp_size}")
             key = f"{pair.sequence}/{pair.name}"
             yield key, {"blur": blur, "sharp": sharp, "sequence": pair.sequence, "frame": pair.name}

@@ -1,4 +1,4 @@
-"""GoPro as TFDS prepared it, as pairs: any picture by number, without reading the ones before it."""
+"""Opens GoPro as prepared by TFDS. Each picture can be read by itself, without the pictures before it."""
 
 import functools
 import hashlib
@@ -20,36 +20,39 @@ from unet_deblur_tf.data.pictures import StoredPicture
 from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.utils.files import default_cache, make_folder, write_by_rename
 
-RECORD_HEAD, RECORD_TAIL = 12, 4  # bytes of length and checksums around a record of a TFRecord file
+RECORD_HEAD, RECORD_TAIL = 12, 4  # bytes of length and checksums before and after a record of a TFRecord file
 
 
-@functools.lru_cache(maxsize=4)  # each split of a run asks for it
-def load_gopro(blur="blur", data_dir=None, cache_dir=None):
-    """The pairs of both official splits; prepares the set if it is not yet.
+@functools.lru_cache(maxsize=4)  # a run opens the set once for each split
+def load_gopro(
+    blur: str = "blur", data_dir: str | Path | None = None, cache_dir: str | Path | None = None
+) -> dict[str, list[Pair]]:
+    """Opens the pairs of both official splits. Prepares the set with TFDS first, if that has not been done.
 
     Args:
         blur: "blur" or "blur_gamma".
-        data_dir: folder of TFDS; by default as TFDS has it, `~/tensorflow_datasets`. The
-            archive may lie in it, or in its `downloads/manual/`.
-        cache_dir: where the list of pictures is kept, the user's cache folder by default.
+        data_dir: folder of TFDS; None for the folder that TFDS uses, `~/tensorflow_datasets`. The archive can be in
+            this folder or in its `downloads/manual/`.
+        cache_dir: folder for the list of pictures; None for the user's cache folder.
 
     Returns:
-        {"train": list of `Pair`, "test": list of `Pair`} of `StoredPicture`, in order of sequence and frame.
+        {"train": list of `Pair`, "test": list of `Pair`}, in the order of sequence and frame. The pictures are
+        `StoredPicture`.
 
     Raises:
-        InputError: if it is neither prepared nor there to prepare from.
+        InputError: if the set is not prepared and there is no archive to prepare it from, or its files are damaged.
     """
     if blur not in Builder.builder_configs:
         raise InputError(f"--blur {blur}: GoPro has {' and '.join(Builder.builder_configs)}")
     cache_dir = Path(cache_dir or default_cache())
     verbosity = absl.logging.get_verbosity()
-    # A data set that is not there yet is no cause for warnings, and an incomplete one is told of below.
+    # Hide the warnings of TFDS: it is normal that a set is not prepared yet, and `what_is_missing` covers the rest.
     absl.logging.set_verbosity(absl.logging.ERROR)
     try:
         builder = Builder(config=blur, data_dir=data_dir)
         if not builder.is_prepared():
             _prepare(builder, Path(data_dir) if data_dir else Path(builder.data_dir).parents[2])
-            builder = Builder(config=blur, data_dir=data_dir)  # which reads what is there now
+            builder = Builder(config=blur, data_dir=data_dir)  # reads the description of the prepared set
     except OSError as error:
         raise InputError(f"GoPro cannot be prepared: {error}") from error
     finally:
@@ -65,6 +68,7 @@ def load_gopro(blur="blur", data_dir=None, cache_dir=None):
 
 
 def _prepare(builder, root):
+    """Prepares the set from the archive in `root`, the folder of TFDS, or in its `downloads/manual/`."""
     manual = root / "downloads/manual"
     if find_source(manual) is None:
         if find_source(root) is None:
@@ -74,12 +78,13 @@ def _prepare(builder, root):
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual))
     except OSError:
-        # Another process, such as another worker of the same training, may have been faster.
+        # Another process, such as another worker of the same run, may have prepared the set first.
         if not builder.is_prepared():
             raise
 
 
 def _pairs(builder, split, cache_dir):
+    """The pairs of a split. The places of the pictures in the files are listed once and kept in the cache."""
     files = [str(path) for path in builder.info.splits[split].filepaths]
     stamp = [[path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in files]
     digest = hashlib.sha256(json.dumps([1, stamp]).encode()).hexdigest()[:16]
@@ -100,9 +105,11 @@ def _pairs(builder, split, cache_dir):
 
 
 def _scan(files, count, name):
-    """Reads all records once; yields sequence, frame and, for blurred and sharp, [file's number, start, length, size].
+    """Reads all records once and finds the bytes of each picture. A record contains the bytes of the PNG files.
 
-    An image is stored in a record as the bytes of its PNG file, so those can be read without the rest.
+    Yields:
+        [sequence, frame, place of the blurred picture, place of the sharp picture]. A place is [index of the file,
+        position of the first byte, number of bytes, (width, height)].
     """
     with tqdm(total=count, desc=f"Listing {name}", unit="pair") as bar:
         for number, file in enumerate(files):

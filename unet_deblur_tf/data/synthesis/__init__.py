@@ -1,1 +1,1 @@
-"""Pairs that are made: sharp scenes, how a camera blurs them, and the pairs as files in the cache."""
+"""Makes pairs by synthesis: sharp scenes, the blur of a camera, and the files of the pairs in the cache."""

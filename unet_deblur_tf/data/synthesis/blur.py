@@ -1,12 +1,12 @@
-"""Blurs sharp scenes the way a camera does: many sharp moments of a moving scene, averaged.
+"""Blurs sharp scenes as a camera does: it averages many sharp moments of a moving scene.
 
-GoPro's pairs average 7-13 consecutive video frames and keep the middle one as the
-truth. Here the frames are rendered: a sharp background under a shaking camera, with
-objects that move on their own in front of it, averaged in linear light (or as
-encoded, like GoPro's `blur` folder), clipped, with sensor noise on the blurred side.
+GoPro's pairs average 7 to 13 consecutive video frames and use the middle frame as the sharp picture. Here, the moments
+are rendered: a shaking camera sees a sharp backdrop and, in front of it, objects that move on their own. The moments
+are averaged in linear light (or as encoded, like GoPro's `blur` folder) and clipped, and the blurred picture gets
+sensor noise.
 
-The exposure is continuous, as a camera's is, or made of separate frames of a fast camera, as
-GoPro's pairs were made (`Difficulty.frames`, `fast_camera`).
+The exposure is continuous, like that of a camera. With `Difficulty.frames`, it consists of separate frames of a
+high-speed camera, like those of GoPro (see `fast_camera`).
 
     blurred, sharp = blurred_pair(rng, scene(rng, ...), scene(rng, ...), DIFFICULTIES["quick"])
 """
@@ -16,38 +16,48 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from unet_deblur_tf.configs import Difficulty
 from unet_deblur_tf.data.synthesis import fast_camera
 from unet_deblur_tf.data.synthesis.scenes import blob_mask
 
-INTERVAL = 24  # moments from one frame of a fast camera to the next
+INTERVAL = 24  # moments from one frame of a high-speed camera to the next
 
 
-def margin(difficulty):
-    """Pixels of scene around the picture for the camera to move in; the few paths that leave them see it mirrored."""
+def margin(difficulty: Difficulty) -> int:
+    """Returns the width in pixels of the scene around the picture, the space in which the camera moves.
+
+    The few paths that leave this space see the scene mirrored.
+    """
     forward = 0.5 * difficulty.forward * max(difficulty.width, difficulty.height)
     return int(np.ceil(0.5 * difficulty.blur[1] + forward)) + 2
 
 
-def canvas_size(difficulty):
-    """Height and width of the backdrop that `blurred_pair` takes."""
+def canvas_size(difficulty: Difficulty) -> tuple[int, int]:
+    """Returns the (height, width) of the scenes that `blurred_pair` takes."""
     return difficulty.height + 2 * margin(difficulty), difficulty.width + 2 * margin(difficulty)
 
 
-def blurred_pair(rng, backdrop, object_fill, difficulty, moving=True):
-    """Photographs a scene with a moving camera and moving objects.
+def blurred_pair(
+    rng: np.random.Generator,
+    backdrop: np.ndarray,
+    object_fill: np.ndarray,
+    difficulty: Difficulty,
+    moving: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Simulates a photo of a scene, with a moving camera and moving objects.
 
     Args:
-        rng: `numpy.random.Generator`; the pair is deterministic in it.
+        rng: `numpy.random.Generator`. The pair depends only on its state and the other arguments.
         backdrop: float32 `(*canvas_size(difficulty), 3)`, gamma-encoded RGB in 0..1.
-        object_fill: another scene of the same shape, what the moving objects are cut from.
-        difficulty: a `Difficulty`.
-        moving: False gives a pair without any motion (noise stays).
+        object_fill: another scene of the same shape, from which the moving objects are cut.
+        difficulty: `configs.Difficulty`.
+        moving: bool, whether anything moves. The noise is the same without motion.
 
     Returns:
-        (blurred, sharp), uint8 `(height, width, 3)`; sharp is the middle of the exposure.
+        (blurred, sharp), both uint8 `(height, width, 3)`. The sharp picture is the middle of the exposure.
 
     Raises:
-        ValueError: if a scene has another size.
+        ValueError: if a scene has the wrong shape.
     """
     expected = (*canvas_size(difficulty), 3)
     if backdrop.shape != expected or object_fill.shape != expected:
@@ -68,10 +78,10 @@ class Way(NamedTuple):
     """How far the camera moves during the exposure.
 
     Attributes:
-        length: of its path, in pixels.
-        reach: of the longest way that anything takes across the picture, in pixels.
-        ahead: (x, y) on the backdrop, where it looks.
-        forward: its way forward, as a part of the distance of what it sees.
+        length: float, length of its path across the picture, in pixels.
+        reach: float, length of the longest path of any point of the backdrop across the picture, in pixels.
+        ahead: (x, y), the point on the backdrop towards which the camera moves, in pixels.
+        forward: float, its forward motion, as a fraction of the distance to the scene.
     """
 
     length: float
@@ -81,8 +91,12 @@ class Way(NamedTuple):
 
 
 def _expose_at_once(rng, backdrop, object_fill, difficulty, moving, way):
-    """One continuous exposure: (blurred, sharp), float32 in 0..1, encoded."""
-    # Two moments per pixel of path, up to 64: fewer, and the average shows copies instead of a blur.
+    """Simulates one continuous exposure.
+
+    Returns:
+        (blurred, sharp), both float32 in 0..1, gamma-encoded.
+    """
+    # Two moments per pixel of the longest path, 16 to 64: with fewer, the mean shows separate copies instead of blur.
     moments = int(np.clip(np.ceil(2 * way.reach), 16, 64)) | 1
     camera = trajectory(rng, way.length, moments)
     film = _Film(rng, backdrop, object_fill, difficulty, difficulty.gamma, moving, way, camera)
@@ -96,26 +110,37 @@ def _expose_at_once(rng, backdrop, object_fill, difficulty, moving, way):
 
 
 def _expose_frames(rng, backdrop, object_fill, difficulty, moving, way):
-    """Separate frames of a fast camera, averaged as encoded, and the middle one: (blurred, sharp), float32 in 0..1."""
+    """Simulates the frames of a high-speed camera.
+
+    Returns:
+        (mean of the encoded frames, middle frame), both float32 in 0..1, gamma-encoded.
+    """
     count = int(rng.choice(difficulty.frames))
     duty = np.exp(rng.uniform(*np.log(fast_camera.DUTY)))
     moments = count * INTERVAL + 1
-    # The path's length is that from the first frame to the last.
+    # `way.length` is the length of the path from the first frame to the last.
     camera = trajectory(rng, way.length * count / (count - 1), moments)
     film = _Film(rng, backdrop, object_fill, difficulty, fast_camera.GAMMA, moving, way, camera)
     settings = fast_camera.draw_settings(rng)
-    each = int(np.clip(np.ceil(2 * way.reach * duty / count), 1, 7)) | 1  # moments of a frame
-    within = (np.arange(each) - each // 2) / each * duty * INTERVAL
+    per_frame = int(np.clip(np.ceil(2 * way.reach * duty / count), 1, 7)) | 1  # moments that make up a frame
+    offsets = (np.arange(per_frame) - per_frame // 2) / per_frame * duty * INTERVAL
     frames = []
     for frame in range(count):
-        places = np.round(INTERVAL * (frame + 0.5) + within).astype(int)
-        light = sum(film.render(moment) for moment in places) / each
+        exposed = np.round(INTERVAL * (frame + 0.5) + offsets).astype(int)
+        light = sum(film.render(moment) for moment in exposed) / per_frame
         frames.append(fast_camera.develop(rng, light, settings))
     return np.mean(frames, axis=0, dtype=np.float32) / 255, frames[count // 2] / np.float32(255)
 
 
 class _Film:
-    """A moving scene in front of a moving camera, rendered moment by moment."""
+    """A moving scene in front of a moving camera, which `render` renders moment by moment.
+
+    Args:
+        gamma: float, gamma of the encoding of the scenes.
+        way: `Way`.
+        camera: `(moments, 2)`, the path of the camera, see `trajectory`.
+        rng, backdrop, object_fill, difficulty, moving: see `blurred_pair`.
+    """
 
     def __init__(self, rng, backdrop, object_fill, difficulty, gamma, moving, way, camera):
         self.difficulty, self.way = difficulty, way
@@ -126,23 +151,28 @@ class _Film:
             self.layers.append(_moving_object(rng, object_fill, difficulty, gamma, camera, way.length))
 
     def render(self, moment):
-        """One moment in light, float32 `(height, width, 3)`."""
+        """Renders one moment in linear light: float32 `(height, width, 3)`."""
         zoom = 1 + self.way.forward * self.time[moment]
         view = cv2.getRotationMatrix2D(self.way.ahead.tolist(), float(self.turn[moment]), zoom)
         return _render(self.layers, moment, view, self.difficulty)
 
 
-def trajectory(rng, length, moments):
-    """The path of a shaking camera: `(moments, 2)` offsets in pixels, zero in the middle of the exposure.
+def trajectory(rng: np.random.Generator, length: float, moments: int) -> np.ndarray:
+    """Draws the path of a shaking camera.
 
-    A point with inertia whose heading drifts at random and, now and then, is jolted;
-    the kinds of motion are those of Boracchi, Foi, "Modeling the performance of image
-    restoration from motion blur", IEEE TIP 2012.
+    The path is that of a point with inertia. Its heading drifts at random and is sometimes jolted. The kinds of motion
+    are those of Boracchi and Foi.
 
     Args:
         rng: `numpy.random.Generator`.
-        length: of the whole path, in pixels.
+        length: float, length of the whole path in pixels.
         moments: int, number of positions, evenly spaced in time.
+
+    Returns:
+        `(moments, 2)` offsets in pixels, zero in the middle of the exposure.
+
+    References:
+        Boracchi, Foi, "Modeling the performance of image restoration from motion blur", IEEE TIP 2012.
     """
     restlessness = np.exp(rng.uniform(np.log(0.3), np.log(4)))
     drift = rng.normal(0, restlessness / np.sqrt(moments), moments)
@@ -155,24 +185,35 @@ def trajectory(rng, length, moments):
 
 
 def _moving_object(rng, fill, difficulty, gamma, camera, length):
-    """A blob cut from `fill`, on a path of its own: (light, opacity, path)."""
+    """Cuts an object out of the scene `fill` and gives it a path of its own.
+
+    Returns:
+        (light, opacity, path), a layer for `_render`.
+    """
     height, width, _ = fill.shape
     radius = min(difficulty.height, difficulty.width) * rng.uniform(0.08, 0.25)
     centre = margin(difficulty) + rng.random(2) * (difficulty.width, difficulty.height)
     mask = blob_mask(rng, height, width, radius, centre)[..., None]
-    own = trajectory(rng, length * rng.uniform(0, 1.0), len(camera))
-    return mask * _to_light(rng, fill, gamma), mask, camera + own
+    motion = trajectory(rng, length * rng.uniform(0, 1.0), len(camera))
+    return mask * _to_light(rng, fill, gamma), mask, camera + motion
 
 
 def _render(layers, moment, view, difficulty):
-    """One sharp moment, in light: each layer seen by the camera's `(2, 3)` view and shifted, the later in front."""
+    """Renders one sharp moment in linear light.
+
+    Args:
+        layers: list of (light, opacity, path), from back to front. The opacity of the backdrop is None.
+        moment: int, index of the moment.
+        view: `(2, 3)` matrix of the camera's rotation and zoom. Each layer is also shifted along its path.
+        difficulty: `configs.Difficulty`.
+    """
     size, edge = (difficulty.width, difficulty.height), margin(difficulty)
     frame = None
     for light, opacity, path in layers:
         matrix = view.copy()
         matrix[:, 2] += path[moment] - edge
-        # Cubic, since linear interpolation would soften each moment by itself; the same
-        # for light and opacity, or objects get an outline that no camera makes.
+        # Cubic, because linear interpolation would soften each moment. Light and opacity need the same interpolation:
+        # otherwise objects get an outline.
         light, opacity = (
             part if part is None else cv2.warpAffine(part, matrix, size, None, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101)
             for part in (light, opacity)
@@ -182,18 +223,19 @@ def _render(layers, moment, view, difficulty):
 
 
 def _to_light(rng, picture, gamma):
-    """Decodes to linear light, and lifts near-white parts above 1, as lamps and skies are: they clip again later."""
+    """Decodes a scene to linear light, and raises near-white parts above 1, like lamps and skies: they clip later."""
     brightest = picture.max(axis=2, keepdims=True)
     lift = 1 + rng.uniform(0, 1.5) * np.clip((brightest - 0.92) / 0.08, 0, 1)
     return (picture**gamma * lift).astype(np.float32)
 
 
 def _add_noise(rng, picture, largest):
-    """Shot and read noise, `largest` levels of 255 at mid-grey at most; grain is uniform in strength per picture."""
+    """Adds shot and read noise. Its standard deviation at mid-grey is drawn from 0 to `largest`, in levels of 255."""
     strength = rng.uniform(0, largest) / 255
     deviation = strength * np.sqrt(0.2 + 1.6 * picture)
     return picture + deviation * rng.standard_normal(picture.shape, dtype=np.float32)
 
 
 def _to_uint8(picture):
+    """Clips to 0..1 and converts to uint8, rounded."""
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

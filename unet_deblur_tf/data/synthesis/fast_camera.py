@@ -1,8 +1,11 @@
-"""What a fast camera makes of light: a frame with noise, sharpened and compressed, as the frames behind GoPro's pairs.
+"""Simulates the frames of a high-speed camera, with noise, sharpening and compression, like those behind GoPro's pairs.
 
-GoPro's blurred pictures are means of 7 to 13 frames at 240 a second (Nah, Kim, Lee, CVPR 2017). In daylight each was
-exposed for a part of its interval only, and the camera sharpened and compressed each before it was averaged. So the
-blurred pictures show separate copies of thin lines, and the sharp ones have the halos of that sharpening.
+GoPro's blurred pictures are means of 7 to 13 frames at 240 frames per second. In daylight, the camera exposed each
+frame for only a part of its interval, and it sharpened and compressed each frame before the authors averaged them. So
+the blurred pictures show separate copies of thin lines, and the sharp pictures show the halos of the sharpening.
+
+References:
+    Nah, Kim, Lee, "Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring", CVPR 2017.
 """
 
 from typing import NamedTuple
@@ -11,20 +14,20 @@ import cv2
 import numpy as np
 
 GAMMA = 2.2
-DUTY = (0.05, 0.8)  # least and largest part of a frame's interval that it is exposed for, drawn log-uniformly
-LARGEST_NOISE = 2.0  # levels of 255 at mid-grey
-LARGEST_SHARPENING, RADIUS = 1.2, 1.2  # of an unsharp mask; the radius is the deviation of its Gaussian, in pixels
-COMPRESSED = 0.8  # share of the cameras that write JPEG-like frames
-QUALITIES = (75, 95)
+DUTY = (0.05, 0.8)  # (smallest, largest) exposed share of a frame's interval, drawn log-uniformly
+LARGEST_NOISE = 2.0  # largest standard deviation at mid-grey, in levels of 255
+LARGEST_SHARPENING, RADIUS = 1.2, 1.2  # unsharp mask: largest weight, and standard deviation of the Gaussian in pixels
+COMPRESSED = 0.8  # share of the cameras that compress their frames as JPEG
+QUALITIES = (75, 95)  # (lowest, highest) JPEG quality
 
 
 class Settings(NamedTuple):
-    """How one camera develops its frames.
+    """How a camera processes its frames.
 
     Attributes:
-        noise: standard deviation at mid-grey, in levels of 255.
-        sharpening: weight of the unsharp mask.
-        quality: of JPEG, or None for frames that are not compressed.
+        noise: float, standard deviation of the noise at mid-grey, in levels of 255.
+        sharpening: float, weight of the unsharp mask.
+        quality: int, JPEG quality; None for no compression.
     """
 
     noise: float
@@ -32,19 +35,19 @@ class Settings(NamedTuple):
     quality: int | None
 
 
-def draw_settings(rng):
-    """The `Settings` of a camera, from a `numpy.random.Generator`."""
+def draw_settings(rng: np.random.Generator) -> Settings:
+    """Draws the settings of a camera at random."""
     noise, sharpening = rng.uniform(0, LARGEST_NOISE), rng.uniform(0, LARGEST_SHARPENING)
     quality = int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))
     return Settings(noise, sharpening, quality if rng.random() < COMPRESSED else None)
 
 
 def develop(rng, light, settings):
-    """A frame as the camera writes it.
+    """Simulates how the camera turns light into a frame: encoding, noise, sharpening, compression.
 
     Args:
         rng: `numpy.random.Generator`, for the noise.
-        light: float32 `(height, width, 3)`, linear RGB; what is above 1 is clipped.
+        light: float32 `(height, width, 3)`, linear RGB. Values above 1 are clipped.
         settings: `Settings`.
 
     Returns:

@@ -1,14 +1,15 @@
-"""Sharp scenes made in code: occluding shapes of all sizes, with the statistics of photographs.
+"""Makes sharp scenes in code: shapes of all sizes that cover each other, with the statistics of photographs.
 
-Dead leaves pictures (shapes with power-law sizes that cover each other) filled with
-1/f textures share the edge and scale statistics of natural images, and networks
-trained on them restore photographs nearly as well as networks trained on
-photographs: Achddou, Gousseau, Ladjal, "Synthetic images as a regularity prior for
-image restoration neural networks", SSVM 2021. Letters are added, since signs are
-what people most want to read again.
+Dead leaves pictures consist of shapes with power-law sizes that cover each other. Filled with 1/f textures, they have
+the edge and scale statistics of natural images. Networks that were trained on them restore photographs nearly as well
+as networks that were trained on photographs. Letters are added, because signs are what people most want to read.
 
-Every function takes a `numpy.random.Generator` and is deterministic in it. Pictures
-are float32 `(height, width, 3)` RGB, gamma-encoded, in 0..1.
+Every function takes a `numpy.random.Generator`, and its result depends only on the state of that generator and the
+arguments. Pictures are float32 `(height, width, 3)` RGB, gamma-encoded, in 0..1.
+
+References:
+    Achddou, Gousseau, Ladjal, "Synthetic images as a regularity prior for image restoration neural networks", SSVM
+    2021.
 """
 
 import string
@@ -17,18 +18,26 @@ import cv2
 import numpy as np
 
 
-def texture(rng, height, width):
-    """Noise with a 1/f^a amplitude spectrum, a in 0.7..1.6, float32 `(height, width)`, mean 0, deviation 1."""
+def texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Makes noise with a 1/f^a amplitude spectrum, with a drawn from 0.7 to 1.6.
+
+    Returns:
+        float32 `(height, width)` with mean 0 and standard deviation 1.
+    """
     size = max(height, width, 8)
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
-    frequency[0, 0] = np.inf  # no mean
+    frequency[0, 0] = np.inf  # removes the mean
     spectrum = np.fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
     noise = np.fft.irfft2(spectrum / frequency ** rng.uniform(0.7, 1.6), s=(size, size))[:height, :width]
     return ((noise - noise.mean()) / (noise.std() + 1e-6)).astype(np.float32)
 
 
-def scene(rng, height, width):
-    """A sharp scene: a street front or a plain backdrop, leaves of all sizes, and a sign or two."""
+def scene(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Makes a sharp scene: a street or a plain backdrop, leaves of all sizes, and up to two signs.
+
+    Returns:
+        float32 `(height, width, 3)` in 0..1.
+    """
     picture = np.empty((height, width, 3), np.float32)
     sky = _palette(rng)[:2]
     shade = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
@@ -44,8 +53,18 @@ def scene(rng, height, width):
     return np.clip(picture, 0, 1)
 
 
-def blob_mask(rng, height, width, radius, centre):
-    """A smooth closed shape of about `radius` pixels, float32 `(height, width)` in 0..1, antialiased."""
+def blob_mask(rng: np.random.Generator, height: int, width: int, radius: float, centre) -> np.ndarray:
+    """Draws a smooth closed shape.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        height, width: int, size of the mask in pixels.
+        radius: float, approximate radius of the shape in pixels.
+        centre: (x, y) of its centre in pixels.
+
+    Returns:
+        float32 `(height, width)` in 0..1, antialiased.
+    """
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     wobble = sum(
         rng.normal(0, 0.25 / order) * np.cos(order * angles + rng.uniform(0, 2 * np.pi)) for order in range(1, 6)
@@ -57,7 +76,11 @@ def blob_mask(rng, height, width, radius, centre):
 
 
 def _palette(rng):
-    """Eight colours: dark to light around one or two hues, as photographs have them, and a vivid one at times."""
+    """Draws eight colours from dark to light around one or two hues, as in photographs, and sometimes a vivid one.
+
+    Returns:
+        float32 `(8, 3)`.
+    """
     levels = rng.permutation(np.linspace(0.08, 0.9, 8)) + rng.normal(0, 0.06, 8)
     tints = rng.normal(0, 0.07, (2, 3))
     colours = levels[:, None] + tints[rng.integers(2, size=8)] + rng.normal(0, 0.025, (8, 3))
@@ -67,7 +90,7 @@ def _palette(rng):
 
 
 def _paint_street(rng, picture, palette, grain):
-    """House fronts with rows of windows above a ground with stripes that run to the horizon."""
+    """Paints house fronts with rows of windows, above a ground with stripes that run to the horizon."""
     height, width, _ = picture.shape
     horizon = rng.uniform(0.55, 0.85) * height
     left = -rng.uniform(0, 0.3) * width
@@ -93,7 +116,7 @@ def _paint_street(rng, picture, palette, grain):
 
 
 def _paint_leaves(rng, picture, palette, grain):
-    """Discs, ellipses and polygons that cover each other, radii with density r^-2.5, the large ones mostly behind."""
+    """Paints ellipses and polygons that cover each other, with radii of density r^-2.5, large ones mostly behind."""
     height, width, _ = picture.shape
     shorter = min(height, width)
     smallest, largest = 0.012 * shorter, 0.25 * shorter
@@ -113,7 +136,7 @@ def _paint_leaves(rng, picture, palette, grain):
 
 
 def _paint_sign(rng, picture, palette, grain):
-    """A board with a word or a number on it."""
+    """Paints a board with random letters and digits."""
     height, width, _ = picture.shape
     word = "".join(rng.choice(list(string.ascii_letters + string.digits), rng.integers(2, 9)))
     scale = min(height, width) / 200 * np.exp(rng.uniform(-0.9, 0.7))
@@ -130,7 +153,16 @@ def _paint_sign(rng, picture, palette, grain):
 
 
 def _fill(rng, picture, outline, palette, grain, colour=None):
-    """Paints a polygon with a colour, a little grain and a little shading."""
+    """Paints a polygon with a colour, some grain and some shading.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        picture: float32 `(height, width, 3)`, which is changed.
+        outline: `(n, 2)` vertices as (x, y) in pixels.
+        palette: `(colours, 3)`.
+        grain: list of textures `(height, width)`.
+        colour: `(3,)`; None for a random colour of the palette.
+    """
     height, width, _ = picture.shape
     left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 1, 0)
     right, bottom = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 2, (width, height))
@@ -138,24 +170,26 @@ def _fill(rng, picture, outline, palette, grain, colour=None):
         return
     if colour is None:
         colour = palette[rng.integers(len(palette))]
-    window = np.s_[top:bottom, left:right]
-    surface = rng.exponential(0.025) * grain[rng.integers(len(grain))][window]
+    region = np.s_[top:bottom, left:right]
+    surface = rng.exponential(0.025) * grain[rng.integers(len(grain))][region]
     surface = surface + rng.normal(0, 0.06) * np.linspace(-1, 1, bottom - top, dtype=np.float32)[:, None]
     mask = _polygon_mask((bottom - top, right - left), outline - (left, top))[..., None]
-    picture[window] += mask * (colour + surface[..., None].astype(np.float32) - picture[window])
+    picture[region] += mask * (colour + surface[..., None].astype(np.float32) - picture[region])
 
 
 def _rectangle(left, top, right, bottom):
+    """The outline of a rectangle."""
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
 
 
 def _turn(points, angle):
+    """Rotates points about the origin by an angle in radians."""
     return points @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def _polygon_mask(size, outline):
-    """An antialiased polygon, float32 `size` in 0..1, vertices `(n, 2)` as (x, y) in pixels."""
+    """Draws an antialiased polygon with the vertices `outline`, see `_fill`: float32 of shape `size` in 0..1."""
     mask = np.zeros(size, np.uint8)
-    shift = 4  # fixed-point bits of OpenCV's subpixel vertices
+    shift = 4  # number of fractional bits in OpenCV's fixed-point vertices
     cv2.fillPoly(mask, [np.round(outline * 2**shift).astype(np.int32)], 255, cv2.LINE_AA, shift)
     return mask.astype(np.float32) / 255

@@ -51,7 +51,7 @@ def blurred_pair(
         backdrop: float32 `(*canvas_size(difficulty), 3)`, gamma-encoded RGB in 0..1.
         object_fill: another scene of the same shape, from which the moving objects are cut.
         difficulty: `configs.Difficulty`.
-        moving: bool, whether anything moves. The noise is the same without motion.
+        moving: bool, whether the camera and the objects move. The blurred picture gets noise in any case.
 
     Returns:
         (blurred, sharp), both uint8 `(height, width, 3)`. The sharp picture is the middle of the exposure.
@@ -80,7 +80,7 @@ class Way(NamedTuple):
     Attributes:
         length: float, length of its path across the picture, in pixels.
         reach: float, length of the longest path of any point of the backdrop across the picture, in pixels.
-        ahead: (x, y), the point on the backdrop towards which the camera moves, in pixels.
+        ahead: (x, y) in pixels, the point on the backdrop towards which the camera moves and about which it rotates.
         forward: float, its forward motion, as a fraction of the distance to the scene.
     """
 

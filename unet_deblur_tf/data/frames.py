@@ -165,8 +165,8 @@ class FramePairs:
             parts = [sequence.part(split) for sequence in self.sequences if len(sequence.frames) >= 3 * max(COUNTS)]
             if not parts:
                 raise InputError(
-                    f"{self.root} has too few frames: {3 * max(COUNTS)} in a row are needed, {max(COUNTS)} each to "
-                    "train on, to validate with and to score"
+                    f"{self.root} has too few frames: {3 * max(COUNTS)} in a row are needed, {max(COUNTS)} each for "
+                    "training, validation and test"
                 )
             return parts
         return choose_split(by_split, split, lambda _: lambda sequence: sequence.name, self.root)

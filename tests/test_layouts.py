@@ -10,7 +10,8 @@ from PIL import Image
 from unet_deblur_tf.data.pairs import measure_pairs
 from unet_deblur_tf.data.pictures import picture_size, read_picture
 from unet_deblur_tf.data.sources import open_source
-from unet_deblur_tf.data.trees.layouts import LAYOUTS, Words, bare_stem, read_words
+from unet_deblur_tf.data.trees import tree
+from unet_deblur_tf.data.trees.layouts import LAYOUTS, Names, Reading, read_name
 from unet_deblur_tf.errors import InputError
 
 # Each pair has a level of grey of its own, half of it when blurred, so that twins can be told from the pixels.
@@ -224,7 +225,7 @@ def refused(root, *parts, **options):
 
 def test_blurred_pictures_alone_are_no_photos(make_tree):
     refused(make_tree([], "blur/1.png", "blur/2.png"), "no sharp ones below", "--sharp NAME")
-    refused(make_tree([], "blur/1.png") / "blur", "called as a folder of blurred pictures", "--as photos")
+    refused(make_tree([], "blur/1.png") / "blur", "'blur' in its path means blurred", "--as photos")
 
 
 @pytest.mark.parametrize("name", ["1_blur.png", "blurred-1.png"])
@@ -285,30 +286,33 @@ def test_two_pairs_are_too_few_to_divide(make_tree):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "reading"),
     [
-        ("train_blur", Words("train", "blur")),
-        ("Validation", Words("val", "")),
-        ("input_crops.lmdb", Words(None, "input")),
-        ("GOPR0384_11_00", Words(None, "gopr0384_11_00")),
-        ("train_station", Words(None, "train_station")),
-        ("test-close-ups", Words(None, "test_close_ups")),
-        ("Motion Blurred", Words(None, "motion_blurred")),
+        ("train_blur", Reading("train", "blur", "blur")),
+        ("Validation", Reading("val", "", "")),
+        ("input_crops.lmdb", Reading(None, "input_crops_lmdb", "input")),
+        ("GOPR0384_11_00", Reading(None, "gopr_0384_11_00", "gopr")),
+        ("BlurImages_2", Reading(None, "blur_images_2", "blur")),
+        ("trainset2", Reading("train", "2", "")),
+        ("GoPro_test", Reading("test", "go_pro", "go_pro")),
+        ("test_train", Reading(None, "test_train", "test_train")),
+        ("Motion Blurred", Reading(None, "motion_blurred", "motion_blurred")),
     ],
 )
-def test_words_of_a_folder(name, words):
-    assert read_words(name) == words
+def test_words_of_a_folder(name, reading):
+    assert read_name(name) == reading
 
 
 @pytest.mark.parametrize(
     ("stem", "bare"),
     [
-        *(("blur_1", "1"), ("gt_1", "1"), ("0_blur", "0"), ("3_HONOR_S", "3_honor")),
+        *(("blur_1", "1"), ("gt_1", "1"), ("0_blur", "0"), ("3_HONOR_S", "3_honor_s"), ("Blur7", "7")),
         *(("real_blur", ""), ("gt_sharp", ""), ("a_1", "a_1"), ("s", "s")),
     ],
 )
 def test_bare_stems(stem, bare):
-    assert bare_stem(stem) == bare
+    assert Names().bare_stem(stem) == bare
+    assert Names().bare_stem("3_HONOR_S", endings=True) == "3_honor"
 
 
 def test_frames_of_one_sequence_are_known_by_their_names(make_tree):
@@ -318,3 +322,152 @@ def test_frames_of_one_sequence_are_known_by_their_names(make_tree):
     train, val = ({pair.sequence for pair in source.pairs(split)} for split in ("train", "val"))
     assert len(train | val) > 1
     assert not train & val
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        *(
+            ("train_data", "test_data"),
+            ("trainset", "evalset"),
+            ("Training Set", "Test Set"),
+            ("GoPro_train", "GoPro_test"),
+        ),
+        *(
+            ("train_256", "test_256"),
+            ("train1", "test1"),
+            ("1_train", "2_test"),
+            ("training/X/train", "training/X/test"),
+        ),
+    ],
+)
+def test_folders_that_differ_in_the_split_alone_are_splits(make_tree, train, test):
+    pairs = [[f"{folder}/{kind}/{n}.png" for kind in ("blur", "sharp")] for folder in (train, test) for n in range(3)]
+    assert_holds(make_tree(pairs), train=3, test=3)
+
+
+def test_pairs_of_no_split_beside_those_of_one_are_refused(make_tree):
+    pairs = [
+        [f"{folder}/{kind}/{n}.png" for kind in ("blur", "sharp")] for folder in ("train", "other") for n in range(2)
+    ]
+    refused(make_tree(pairs), "2 train and 2 pairs", "such as other/blur/0.png", "below a folder train/, val/ or test/")
+
+
+def test_photos_outside_folders_for_splits_are_named(make_tree):
+    source = open_source(make_tree([], "train/a.png", "val/b.png", "cars/c.png"))
+    assert {split: len(found) for split, found in source.photos.items()} == {"train": 1, "val": 1}
+    assert "not used: 1 in no folder for a split, such as cars/c.png" in source.summary
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["sharp/1.png", "mask/1.png"],
+        ["image/1.png", "gt/1.png"],
+        ["train/1.png", "test/GT/1.png"],
+        ["blur/1_m.png", "blur/2_f.png", "sharp/1_f.png", "sharp/2_f.png"],
+        [f"{album}/IMG_{n}.png" for album in "ABCD" for n in range(2)],
+        ["Home/IMG_1.png", "Italy/IMG_1.png", "Rome/IMG_1.png"],
+        ["IMG_1_blur_k5.png", "IMG_2.png"],
+        ["imgBlur1.png", "IMG_2.png"],
+        ["1.png", "1_gt.png", "2.png", "2_gt.png"],
+        ["01_in.png", "01_out.png", "02_in.png", "02_out.png"],
+        ["1_HONOR_M.jpg", "1_HONOR_S.jpg"],
+        ["Artificially-Blurred/a.png", "Undistorted/b.png"],
+        ["gaussian_blur/a.png", "x/b.png"],
+        ["out_of_focus/a.png", "x/b.png"],
+    ],
+    ids="-".join,
+)
+def test_what_could_be_pairs_of_some_kind_is_refused(make_tree, paths):
+    refused(make_tree([], *paths), "")
+
+
+def test_a_folder_below_blurred_ones_is_refused(make_tree):
+    root = make_tree([], "x_blur/000/RGB/1.png", "blur_gamma/2.png", "holiday deblurring/3.png")
+    refused(root / "blur_gamma", "'blur_gamma' in its path means blurred")
+    assert open_source(root / "holiday deblurring").synthesised
+
+
+def test_a_split_without_sharp_pictures_is_left_out(make_tree):
+    """REDS publishes no sharp pictures for its test part."""
+    pairs = [[f"train/train_{kind}/000/{n}.png" for kind in ("blur", "sharp")] for n in range(3)]
+    root = make_tree(pairs, "test/test_blur/000/1.png")
+    assert_holds(root, train=3)
+    assert "not used: 1 other, such as test/test_blur/000/1.png" in open_source(root).summary
+
+
+def test_words_that_are_there_twice(make_tree):
+    assert_holds(
+        make_tree([[f"{k}/train/{k}/000/{n}.png" for k in ("train_blur", "train_sharp")] for n in range(3)]), train=3
+    )
+
+
+def test_numbers_after_words(make_tree):
+    assert_holds(make_tree([[f"val/{kind}_300/{n}.png" for kind in ("blur", "sharp")] for n in range(3)]), val=3)
+
+
+def test_a_weak_word_inside_a_strong_one(make_tree):
+    assert_holds(make_tree([[f"input/train/{kind}/{n}.png" for kind in "AB"] for n in range(3)]), train=3)
+
+
+def test_bsds_raw_frames_are_left_alone(make_tree):
+    pairs = [[f"train/000/{kind}/RGB/{n}.png" for kind in ("Blur", "Sharp")] for n in range(3)]
+    root = make_tree(pairs, *[f"train/000/{kind}/Raw/{n}.png" for kind in ("Blur", "Sharp") for n in range(3)])
+    assert_holds(root, train=3)
+
+
+def test_system_folders_and_loops_are_passed_over(make_tree):
+    root = make_tree([[f"{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)])
+    for folder in (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".Trash-1000/files"):
+        save(root / "blur" / folder / "1.png", 3)
+    (root / "blur/loop").symlink_to(root)
+    assert_holds(root, unnamed=3)
+
+
+def test_lists_in_folders_for_splits(make_tree):
+    pairs = [[f"{split}/x/{kind}/{n}.png" for kind in ("blur", "gt")] for split in ("train", "test") for n in range(2)]
+    root = make_tree(pairs)
+    for split in ("train", "test"):
+        (root / split / "list.txt").write_text(
+            "# blurred sharp\n" + "".join(f"x\\blur\\{n}.png, x/gt/{n}.png\n" for n in range(2))
+        )
+    assert_holds(root, train=2, test=2)
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"train.txt": [0, 1], "test.txt": [1, 2]}, "Lists put .* into two splits, test and train"),
+        ({"train.txt": [0, 1], "all.txt": [0, 1, 2]}, "Lists put .* into two splits"),
+        ({"train.txt": [0, 1, "and some words"]}, "has a line that does not name two pictures: 'and some words'"),
+        ({"train.txt": [0, "/elsewhere/blur/1.png /elsewhere/gt/1.png"]}, "which is not below"),
+    ],
+)
+def test_lists_that_cannot_be_right(make_tree, lists, message):
+    root = make_tree([[f"x/{kind}/{n}.png" for kind in ("blur", "gt")] for n in range(3)])
+    for name, lines in lists.items():
+        text = [line if isinstance(line, str) else f"x/gt/{line}.png x/blur/{line}.png" for line in lines]
+        (root / name).write_text("\n".join(text))
+    with pytest.raises(InputError, match=message):
+        open_source(root)
+
+
+def test_a_list_of_pictures_that_are_not_here_is_passed_over(make_tree):
+    root = make_tree([[f"J/{kind}/{n}.png" for kind in ("blur", "gt")] for n in range(3)])
+    (root / "J_train_list.txt").write_text("J/gt/0.png J/blur/0.png\nJ/gt/1.png J/blur/1.png\n")
+    (root / "R_train_list.txt").write_text("R/gt/0.png R/blur/0.png\n")
+    assert_holds(root, train=2)
+    assert "R_train_list.txt is not heeded: none of its pictures are here" in open_source(root).summary
+    assert "not used: 2 other" in open_source(root).summary
+
+
+def test_many_albums_with_one_name_in_common_are_no_pairs(tmp_path):
+    paths = [tmp_path / f"album{n}/{name}.jpg" for n in range(1000) for name in ("cover", f"a{n}", f"b{n}")]
+    assert tree.parallel_folders(tmp_path, paths) is None
+    shaken = [tmp_path / f"shaken/a{n}.jpg" for n in range(10)]
+    tripod = [tmp_path / f"tripod/a{n}.jpg" for n in range(5)]
+    assert tree.parallel_folders(tmp_path, [*paths[:90], *shaken, *tripod]) == (
+        tmp_path / "shaken",
+        tmp_path / "tripod",
+    )

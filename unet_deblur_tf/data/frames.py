@@ -15,6 +15,7 @@ References:
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
 import re
 from pathlib import Path
@@ -26,7 +27,7 @@ import numpy as np
 from unet_deblur_tf.data.pairs import Pair, choose_split
 from unet_deblur_tf.data.pictures import find_pictures, picture_size, read_picture
 from unet_deblur_tf.data.store import PictureStore
-from unet_deblur_tf.data.trees.layouts import read_words, split_of
+from unet_deblur_tf.data.trees.splits import Splits
 from unet_deblur_tf.data.video_frames import SUFFIXES, extract_frames
 from unet_deblur_tf.errors import InputError
 
@@ -277,15 +278,17 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
     folders: dict[Path, list[Path]] = {}
     for path in find_pictures(root, recursive=True):
         folders.setdefault(path.parent, []).append(path)
+    videos = find_videos(root)
+    splits = Splits([*itertools.chain(*folders.values()), *(video / "frame" for video in videos)], root)
     sequences = [
-        _sequence(root, folder, sorted(paths, key=_in_order))
+        _sequence(splits, folder, sorted(paths, key=_in_order))
         for folder, paths in folders.items()
         if len(paths) >= max(COUNTS)
     ]
-    for path in find_videos(root):
+    for path in videos:
         frames = extract_frames(path, cache_dir)
         if len(frames) >= max(COUNTS):
-            sequences.append(_sequence(root, path, frames))
+            sequences.append(_sequence(splits, path, frames))
     if not sequences:
         largest = max(map(len, folders.values()), default=0)
         raise InputError(
@@ -301,11 +304,10 @@ def find_videos(root: Path) -> list[Path]:
     return sorted(path for path in files if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
 
 
-def _sequence(root, path, frames):
+def _sequence(splits, path, frames):
     """The `Sequence` of the frames of a folder or video. Its path gives the name and the split."""
-    parts = path.relative_to(root).parts or (path.resolve().name,)
-    name = "/".join(part for part in parts if not read_words(part).split)
-    return Sequence(name, split_of(parts), tuple(frames), picture_size(frames[0]))
+    name = "/".join(part for _, part in splits.without(path / "frame")) or path.resolve().name
+    return Sequence(name, splits.of(path / "frame"), tuple(frames), picture_size(frames[0]))
 
 
 @functools.lru_cache(maxsize=65536)

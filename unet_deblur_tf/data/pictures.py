@@ -13,6 +13,8 @@ import numpy as np
 
 from unet_deblur_tf.data.photos import photo_size, read_photo, to_8_bit
 
+# Of file systems and programs: waste bins, thumbnails, what macOS puts into archives.
+SYSTEM_FOLDERS = {"$RECYCLE.BIN", "@eaDir", "__MACOSX"}
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
@@ -71,7 +73,8 @@ def is_picture(path: PurePath) -> bool:
 
 
 def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """Finds the picture files in a folder. Hidden files are ignored, links to folders are followed.
+    """Finds the picture files in a folder. Hidden files and folders are ignored, links to folders
+    are followed once.
 
     Args:
         folder: the folder.
@@ -81,10 +84,18 @@ def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
         List of `Path`, sorted.
     """
     paths: list[Path] = []
+    seen = set()  # a link may lead to a folder above it
     for parent, folders, files in os.walk(folder, followlinks=True):
         paths += [Path(parent, name) for name in files]
-        if not recursive:
-            folders.clear()
+        seen.add(os.path.realpath(parent))
+        folders[:] = [
+            name
+            for name in folders
+            if recursive
+            and not name.startswith(".")
+            and name not in SYSTEM_FOLDERS
+            and os.path.realpath(os.path.join(parent, name)) not in seen
+        ]
     return sorted(filter(is_picture, paths))
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from unet_deblur_tf.data.pairs import Pair
 from unet_deblur_tf.data.pictures import find_pictures, is_picture
-from unet_deblur_tf.data.trees.layouts import match_tree
+from unet_deblur_tf.data.trees.matching import match_tree
 from unet_deblur_tf.data.trees.tree import by_split
 from unet_deblur_tf.errors import InputError
 

@@ -1,66 +1,125 @@
 """List files that say which pictures are pairs and of which split, as RealBlur and RSBlur have them.
 
-Each line names a pair, such as "RealBlur_J/scene050/gt/gt_1.png RealBlur_J/scene050/blur/blur_1.png"; which of the two
-is blurred is told from the words in its path. The file's name holds the split: RealBlur_J_train_list.txt.
+Each line names a pair, such as "RealBlur_J/scene050/gt/gt_1.png RealBlur_J/scene050/blur/blur_1.png"; the words in the
+paths tell which of the two is blurred. The split is in the file's name (RealBlur_J_train_list.txt), else in the names
+of the folders that the list or the pictures lie in.
 """
 
 import re
+from typing import NamedTuple
 
-from unet_deblur_tf.data.pictures import is_picture
-from unet_deblur_tf.data.trees.layouts import SPLITS, Names, Twins
+from unet_deblur_tf.data.pictures import PICTURE_SUFFIXES
+from unet_deblur_tf.data.trees.layouts import read_name
+from unet_deblur_tf.data.trees.matching import Twins, side_by_file_name, side_by_folders
 from unet_deblur_tf.errors import InputError
 
+DEPTH = 3  # folders below the root that are looked at
 
-def read_lists(root, blur=None, sharp=None, only=None):
+
+class Lists(NamedTuple):
+    """What the lists of a tree say.
+
+    Attributes:
+        pairs: list of `Twins`, each once.
+        files: list of `Path` of the lists.
+        notes: list of str, lists that are not heeded, and why.
+    """
+
+    pairs: list
+    files: list
+    notes: list
+
+
+def read_lists(root, names, splits, only=None):
     """The pairs that list files in a folder name.
 
     Args:
-        root: `Path`; its `*.txt` files and those one folder below are looked at.
-        blur, sharp: the user's names for the two sides, see `layouts.Names`.
+        root: `Path`; `*.txt` files in it and up to `DEPTH` folders below are looked at.
+        names: `layouts.Names`.
+        splits: `splits.Splits` of the tree.
         only: regular expression that the lists' names begin with, in lower case; None for all lists.
 
     Returns:
-        (list of `Twins`, list of the list files as `Path`); both empty if there are no lists of pictures.
+        `Lists`, empty if there are no lists of pairs.
 
     Raises:
-        InputError: if a list names a picture that is not there, or does not tell blurred from sharp.
+        InputError: if a list names a picture that is not there, does not tell blurred from sharp, has lines of another
+            kind, or puts a pair into another split than another list.
     """
-    names, pairs, lists = Names(blur, sharp), [], []
-    for path in sorted([*root.glob("*.txt"), *root.glob("*/*.txt")]):
-        lines = _lines(path)
+    found, files, notes = {}, [], []
+    for path in sorted(file for depth in range(DEPTH) for file in root.glob("*/" * depth + "*.txt")):
+        lines = read_lines(path)
         if not lines or (only and not re.match(only, path.stem.lower())):
             continue
-        split = _split(path.stem)
-        pairs += [_twins(line, path, root, split, names) for line in lines]
-        lists.append(path)
-    return pairs, lists
+        pairs, note = pairs_of(path, lines, root, names, splits)
+        if note:
+            notes.append(f"{path.relative_to(root).as_posix()} is not heeded: {note}")
+            continue
+        files.append(path)
+        for pair in pairs:
+            other = found.setdefault(pair.blurred, pair)
+            if other.split != pair.split:
+                raise InputError(
+                    f"Lists put {pair.blurred} into two splits, {other.split or 'none'} and {pair.split or 'none'}: "
+                    f"{', '.join(file.name for file in files)}. Move those away that should not count"
+                )
+    return Lists([*found.values()], files, notes)
 
 
-def _lines(path):
-    """The lines of a list of pairs as lists of two names; empty for any other file."""
+def read_lines(path):
+    """The lines of a list of pairs as lists of two names; empty for any other file.
+
+    Raises:
+        InputError: if most lines name two pictures, but some do not.
+    """
     try:
-        lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return []
-    named = [[word for word in line if is_picture(path.with_name(word.rpartition("/")[2]))] for line in lines]
-    return named if lines and all(len(line) == 2 for line in named) else []
+    lines = [line.replace("\\", "/") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    named = [[word for word in re.split(r"[\s,;]+", line) if is_picture_name(word)] for line in lines]
+    good = [line for line in named if len(line) == 2]
+    if not lines or 2 * len(good) < len(lines):
+        return []
+    if len(good) < len(lines):
+        odd = lines[next(number for number, line in enumerate(named) if len(line) != 2)]
+        raise InputError(f"{path} has a line that does not name two pictures: {odd.strip()!r}")
+    return good
 
 
-def _split(stem):
-    words = re.split(r"[\W_]+", stem.lower())
-    return next((split for split, known in SPLITS.items() for word in words if word in known), "")
+def is_picture_name(word):
+    """Whether a word is the path of a picture."""
+    return "." in word and f".{word.rpartition('.')[2].lower()}" in PICTURE_SUFFIXES
 
 
-def _twins(line, path, root, split, names):
-    found = {}
-    for name in line:
-        picture = next((base / name for base in (root, path.parent) if (base / name).is_file()), None)
-        if picture is None:
-            raise InputError(f"{path} names {name}, which is not below {root}")
-        side = names.of_folders(picture, root)
-        if side.side not in ("blurred", "sharp"):
-            side = names.of_file_name(picture, root)
-        found[side.side] = side
-    if found.keys() != {"blurred", "sharp"}:
-        raise InputError(f"{path} has a line that does not tell blurred from sharp: {' '.join(line)}")
-    return Twins(split, "/".join(found["blurred"].folders), found["blurred"].path, found["sharp"].path)
+def pairs_of(path, lines, root, names, splits):
+    """The `Twins` of a list, and None; or None and why the list is not heeded."""
+    pictures = [[find_picture(name, path, root) for name in line] for line in lines]
+    if not any(picture for line in pictures for picture in line):
+        return None, "none of its pictures are here"
+    split = read_name(path.stem).split or splits.of(path)
+    pairs = []
+    for line, found in zip(lines, pictures):
+        if missing := [name for name, picture in zip(line, found) if picture is None]:
+            raise InputError(f"{path} names {missing[0]}, which is not below {root}")
+        sides = {}
+        for picture in found:
+            side = side_by_folders(picture, names, splits)
+            if side.side == "on request":
+                return None, f"--blur {side.word} takes what it names"
+            side = side if side.side else side_by_file_name(picture, names, splits)
+            sides[side.side] = side
+        if sides.keys() != {"blurred", "sharp"}:
+            raise InputError(f"{path} has a line that does not tell blurred from sharp: {' '.join(line)}")
+        blurred = sides["blurred"]
+        pairs.append(Twins(split or blurred.split, "/".join(blurred.folders), blurred.path, sides["sharp"].path))
+    return pairs, None
+
+
+def find_picture(name, path, root):
+    """The picture that a list names, relative to the root or to the list's folder; None if it is not below the root."""
+    for base in (root, path.parent):
+        picture = base / name
+        if picture.is_file() and root.resolve() in picture.resolve().parents and ".." not in picture.parts:
+            return picture
+    return None

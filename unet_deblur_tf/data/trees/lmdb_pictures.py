@@ -56,7 +56,7 @@ def find_lmdb_pictures(root):
     """
     found = {}
     for parent, _, files in os.walk(root, followlinks=True):
-        if "data.mdb" in files:
+        if "data.mdb" in files and not Path(parent).with_suffix("").is_dir():  # else its pictures lie beside it, too
             found |= _read_index(Path(parent))
     return found
 

@@ -12,15 +12,20 @@ from typing import NamedTuple
 import numpy as np
 
 from unet_deblur_tf.data.pairs import Pair, evenly_spaced
-from unet_deblur_tf.data.pictures import HalfPicture, find_pictures, picture_size, read_picture
-from unet_deblur_tf.data.trees.layouts import Names, Twins, match_tree, read_words, split_of
+from unet_deblur_tf.data.pictures import PICTURE_SUFFIXES, HalfPicture, find_pictures, picture_size, read_picture
+from unet_deblur_tf.data.trees.layouts import Names, words_of
 from unet_deblur_tf.data.trees.lists import read_lists
 from unet_deblur_tf.data.trees.lmdb_pictures import find_lmdb_pictures
+from unet_deblur_tf.data.trees.matching import Twins, match_tree
+from unet_deblur_tf.data.trees.splits import Splits
 from unet_deblur_tf.errors import InputError
 
 SPLIT_ORDER = ("train", "val", "test", "")
 MOST_FOLDERS = 3  # that a line names
 SAMPLE = 3  # photos looked at, for two halves of one scene
+GIVEN = 3  # of the folders in the given path, how many are looked at
+MANY = 20  # folders with the same file name
+BLURRED_WITHOUT_THE_WORD = {"lq", "out_of_focus"}
 ALIKE = 0.9  # correlation of two halves from which on they show one scene
 
 
@@ -58,23 +63,26 @@ def read_tree(root, kind=None, blur=None, sharp=None, lists=None):
         return photo_tree(root, paths)
     if kind == "side-by-side":
         return half_tree(root, paths)
-    pairs, files = read_lists(root, blur, sharp, lists)
-    if pairs:
-        names = ", ".join(path.relative_to(root).as_posix() for path in files)
-        return pair_tree(root, f"pairs of the lists {names}", pairs, {}, [])
+    names = Names(blur, sharp)
+    found = read_lists(root, names, Splits(paths, root, (names.blur, names.sharp)), lists)
+    if found.pairs:
+        used = {path for pair in found.pairs for path in (pair.blurred, pair.sharp)}
+        unused = [path for path in paths if path not in used]
+        files = ", ".join(path.relative_to(root).as_posix() for path in found.files)
+        return pair_tree(root, f"pairs of the lists {files}", found.pairs, {}, unused, found.notes)
     inside = find_lmdb_pictures(root)
     match = match_tree([*paths, *inside], root, blur, sharp)
     if match:
-        return pair_tree(root, match.name, match.pairs, inside, match.unused)
+        return pair_tree(root, match.name, match.pairs, inside, match.unused, found.notes)
     if not paths:
-        raise InputError(f"No pictures in {str(root)!r}, nor below")
+        refuse_without_pictures(root)
     if kind == "pairs":
         refuse(root, paths, "no folder and no file name in it means blurred or sharp")
     refuse_what_could_be_pairs(root, paths)
     return photo_tree(root, paths)
 
 
-def pair_tree(root, layout, twins, pictures, unused):
+def pair_tree(root, layout, twins, pictures, unused, notes=()):
     """The `Tree` of pairs.
 
     Args:
@@ -83,8 +91,19 @@ def pair_tree(root, layout, twins, pictures, unused):
         twins: list of `Twins`.
         pictures: dict from the paths that are not files to what `pictures.read_picture` takes.
         unused: list of paths of pictures that belong to no pair.
+        notes: list of str, what else to say.
+
+    Raises:
+        InputError: if some pairs name a split and others do not.
     """
     splits = by_split(twins, pictures)
+    if splits.get("") and len(splits) > 1:
+        first = next(pair for pair in twins if not pair.split)
+        others = " and ".join(split for split in SPLIT_ORDER if split and split in splits)
+        raise InputError(
+            f"{root} has {counts(splits)}: those without a split, such as {relative(root, first.blurred)}, could be of "
+            f"any. Move them below a folder train/, val/ or test/, or elsewhere; others are in {others}"
+        )
     first = twins[0]
     parts = [
         f"{root}: {layout}; {counts(splits)}",
@@ -94,6 +113,7 @@ def pair_tree(root, layout, twins, pictures, unused):
     ]
     if unused:
         parts.append(f"not used: {len(unused)} other, such as {relative(root, unused[0])}")
+    parts += notes
     return Tree(splits, False, "; ".join(parts))
 
 
@@ -112,36 +132,36 @@ def find_pairs(root, blur=None, sharp=None):
 
 
 def sequence_of(pair: Twins):
-    """The sequence of a pair: its folders, and of a name such as GOPR0372_07_00-000047 what stands before the frame."""
-    match = re.fullmatch(r"(.+)-\d{4,}\w*", pair.blurred.stem)
+    """The sequence of a pair: its folders, and what stands before the frame in a name such as GOPR0372_07_00-000047."""
+    match = re.fullmatch(r"(.+?)[-_]\d{4,}([-_].*)?", pair.blurred.stem)
     return "/".join(filter(None, [pair.sequence, match and match[1]]))
 
 
 def photo_tree(root, paths):
     """The `Tree` of sharp photos: those of its folders for splits, or else all under ""."""
-    splits = collections.defaultdict(list)
-    for path in paths:
-        splits[split_of(path.relative_to(root).parent.parts)].append(path)
     if not paths:
-        raise InputError(f"No pictures in {str(root)!r}, nor below")
-    if len(splits) > 1:
-        splits.pop("", None)
-    return Tree(dict(splits), True, f"{root}: {counts(splits, 'sharp photos')}, such as {relative(root, paths[0])}")
+        refuse_without_pictures(root)
+    finder, splits = Splits(paths, root), collections.defaultdict(list)
+    for path in paths:
+        splits[finder.of(path)].append(path)
+    unused = splits.pop("") if len(splits) > 1 and "" in splits else []
+    first = next(iter(splits.values()))[0]
+    note = f"; not used: {len(unused)} in no folder for a split, such as {relative(root, unused[0])}" if unused else ""
+    return Tree(dict(splits), True, f"{root}: {counts(splits, 'sharp photos')}, such as {relative(root, first)}{note}")
 
 
 def half_tree(root, paths):
     """The `Tree` of pictures that show blurred (left) and sharp (right) side by side."""
-    splits = collections.defaultdict(list)
+    finder, splits = Splits(paths, root), collections.defaultdict(list)
     for path in paths:
         width, height = picture_size(path)
         if width % 2:
             raise InputError(f"{path} is {width} pixels wide, which cannot be halved")
         blurred, sharp = (HalfPicture(path, side, (width // 2, height)) for side in ("left", "right"))
-        parts = path.relative_to(root).parent.parts
-        sequence = "/".join(part for part in parts if not read_words(part).split)
-        splits[split_of(parts)].append(Pair(sequence, path.stem, blurred, sharp, blurred.size))
+        sequence = "/".join(part for _, part in finder.without(path))
+        splits[finder.of(path)].append(Pair(sequence, path.stem, blurred, sharp, blurred.size))
     if not paths:
-        raise InputError(f"No pictures in {str(root)!r}, nor below")
+        refuse_without_pictures(root)
     return Tree(dict(splits), False, f"{root}: blurred (left) and sharp (right) side by side; {counts(splits)}")
 
 
@@ -163,36 +183,74 @@ def relative(root, path):
     return path.relative_to(root).as_posix()
 
 
+def refuse_without_pictures(root):
+    """Raises an InputError that says what there is instead of pictures."""
+    endings = collections.Counter(path.suffix.lower() for path in root.rglob("*") if path.is_file())
+    there = ", ".join(f"{count} {ending or 'without ending'}" for ending, count in endings.most_common(4)) or "no files"
+    kinds = ", ".join(sorted(PICTURE_SUFFIXES))
+    raise InputError(
+        f"No pictures in {str(root)!r}, nor below; there are {there}. Pairs and photos are read from {kinds}"
+    )
+
+
 def refuse_what_could_be_pairs(root, paths):
     """Raises an InputError if pictures without a word for blurred or sharp still look like pairs."""
-    if Names().side(root.resolve().name) == ("blurred", False):
-        refuse(root, paths, "it is called as a folder of blurred pictures: name the folder above it")
+    given = root.resolve().parts[-GIVEN:]
+    for part in given:
+        side, weak = Names().side(part)
+        if (side in ("blurred", "on request") and not weak) or (part is given[-1] and means_blurred(part)):
+            refuse(root, paths, f"{part!r} in its path means blurred: name a folder above it, with the sharp pictures")
+    for path in paths:
+        for part in (*path.relative_to(root).parent.parts, path.stem):
+            if means_blurred(part):
+                refuse(root, paths, f"{part!r}, as in {relative(root, path)}, means blurred")
     if twins := parallel_folders(root, paths):
         one, other = (relative(root, folder) for folder in twins)
-        refuse(root, paths, f"{one} and {other} hold pictures of the same names, as pairs do", one, other)
+        if twins[0].name != twins[1].name and len({path.parent for path in paths}) == 2:
+            refuse(root, paths, f"{one} and {other} hold pictures of the same names, as pairs do", *twins)
+        refuse(root, paths, f"{one} and {other} hold pictures of the same names, as pairs do, and as albums may")
+    if twins := names_but_for_their_ends(paths):
+        one, other = (relative(root, path) for path in twins)
+        refuse(root, paths, f"{one} and {other} are called the same but for their ends, as pairs are")
     if half := first_of_two_halves(paths):
         refuse(root, paths, f"{relative(root, half)} shows one scene twice, side by side: --as side-by-side takes that")
+
+
+def means_blurred(name):
+    """Whether a name has a word such as blur, blurry or defocused anywhere in it; deblurred is none."""
+    words = words_of(name)
+    blurred = any(("blur" in word or "defocus" in word) and "deblur" not in word for word in words)
+    return blurred or "_".join(words) in BLURRED_WITHOUT_THE_WORD
+
+
+def names_but_for_their_ends(paths):
+    """Two pictures of one folder that are called the same but for a last word, if half of all pictures are; or None."""
+    groups = collections.defaultdict(list)
+    for path in paths:
+        words = words_of(path.stem)
+        bare = words[:-1] if len(words) > 1 and not words[-1].isdigit() else words
+        groups[path.parent, tuple(bare)].append(path)
+    twins = [group for group in groups.values() if len(group) > 1]
+    return twins[0][:2] if twins and 2 * sum(map(len, twins)) >= len(paths) else None
 
 
 def parallel_folders(root, paths):
     """Two folders of which one has at least half of its file names in common with the other, or None."""
     names, places = collections.defaultdict(set), collections.defaultdict(list)
     for path in paths:
-        names[path.parent].add(path.stem)
-        places[path.stem].append(path.parent)
-    compared = set()
-    for one, other in itertools.chain.from_iterable(itertools.combinations(some, 2) for some in places.values()):
-        if (one, other) in compared or without_splits(root, one) == without_splits(root, other):
-            continue
-        compared.add((one, other))
-        if 2 * len(names[one] & names[other]) >= min(len(names[one]), len(names[other])):
-            return one, other
+        if path.stem not in names[path.parent]:
+            names[path.parent].add(path.stem)
+            places[path.stem].append(path.parent)
+    finder = Splits(paths, root)
+    bare = {folder: tuple(part for _, part in finder.without(folder / "x")) for folder in names}
+    for folders in places.values():
+        # A name that many albums have says little, and comparing all of these with each other takes long.
+        pairs = itertools.combinations(folders, 2) if len(folders) <= MANY else itertools.pairwise(folders)
+        for one, other in pairs:
+            common = 2 * len(names[one] & names[other])
+            if common >= min(len(names[one]), len(names[other])) and bare[one] != bare[other]:
+                return one, other
     return None
-
-
-def without_splits(root, folder):
-    """The folders of a path that name no split."""
-    return [part for part in folder.relative_to(root).parts if not read_words(part).split]
 
 
 def first_of_two_halves(paths):
@@ -218,17 +276,24 @@ def has_two_halves(path):
     return len(left) == len(right) and np.corrcoef(left[:size], right[:size])[0, 1] > ALIKE
 
 
-def refuse(root, paths, reason, blur="NAME", sharp="NAME"):
-    """Raises an InputError that shows a tree and says what would do."""
+def refuse(root, paths, reason, *folders):
+    """Raises an InputError that shows a tree and says what would do.
+
+    Args:
+        root, paths: what was found.
+        reason: str.
+        folders: the two that may be the sides, for the flags; none where it is not clear which.
+    """
     by_folder = collections.Counter(path.parent for path in paths)
     lines = [f"  {relative(root, folder)}/  {count} pictures" for folder, count in list(by_folder.items())[:10]]
     if len(by_folder) > 10:
         lines.append(f"  and {len(by_folder) - 10} more folders")
     lines.append(f"  such as {', '.join(relative(root, path) for path in evenly_spaced(paths, 3))}")
+    blur, sharp = (folder.name for folder in folders) if folders else ("NAME", "NAME")
     raise InputError(
         f"It is not clear what {root} holds: {reason}.\n"
         + "\n".join(lines)
-        + f"\nFor pairs, name the folders of the blurred and the sharp pictures: --blur {blur} --sharp {sharp} "
-        "(blur/ and sharp/, input/ and target/ and the like need no flag).\n"
-        "For sharp photos to be blurred by synthesis: --as photos"
+        + "\nFor sharp photos to be blurred by synthesis: --as photos\n"
+        + f"For pairs, name the folders of the blurred and the sharp pictures: --blur {blur} --sharp {sharp} "
+        "(blur/ and sharp/, input/ and target/ and the like need no flag)"
     )

@@ -73,8 +73,9 @@ def is_picture(path: PurePath) -> bool:
 
 
 def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """Finds the picture files in a folder. Hidden files and folders are ignored, links to folders
-    are followed once.
+    """Finds the picture files in a folder.
+
+    Hidden files and folders are ignored. Links to folders are followed, each folder once.
 
     Args:
         folder: the folder.

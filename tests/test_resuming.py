@@ -32,7 +32,7 @@ RUN = ["--variant", "lite", "--data", "pairs", "--batch-size", "2", "--crop", "3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, picture):
-    """A working folder with pairs; every picture is another one, so that the order of windows matters."""
+    """A working folder with pairs; every picture is another one, so that the order of crops matters."""
     work = tmp_path_factory.mktemp("work")
     for number, frame in enumerate(FRAMES):
         save_pair(work / "pairs", frame, picture // 2, np.roll(picture, 7 * number, axis=1))

@@ -223,6 +223,7 @@ def test_export_takes_what_was_trained_here_and_says_so(trained_here):
     done = run_script_here("export.py", "--format", "onnx", cwd=trained_here)
     assert done.returncode == 0, done.stderr
     assert re.search(r"/saved_models/inverter/inverter\.onnx .*, inverter\)$", done.stdout, re.MULTILINE)
+    assert re.search(r"^Network +saved_models/inverter/1$", done.stdout, re.MULTILINE)
     image = random_pictures(5, 7)
     (restored,) = onnxruntime.InferenceSession(trained_here / "saved_models/inverter/inverter.onnx").run(
         None, {"image": image}
@@ -239,6 +240,7 @@ def test_export_takes_the_packages_network_where_nothing_was_trained(tmp_path):
     assert done.returncode == 0, done.stderr
     default = pretrained.manifest()["default"]
     assert re.search(rf"^saved_models/{default}/{default}\.onnx .*, {default}\)$", done.stdout, re.MULTILINE)
+    assert re.search(rf"^Network +{re.escape(str(pretrained.find()))}$", done.stdout, re.MULTILINE)
 
 
 def test_a_foreign_saved_model_cannot_be_exported(base, tmp_path):

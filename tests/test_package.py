@@ -12,7 +12,7 @@ import sys
 import tomllib
 
 import pytest
-from scripts import ROOT
+from helpers import ROOT
 
 import unet_deblur_tf
 from unet_deblur_tf.commands.main import COMMANDS

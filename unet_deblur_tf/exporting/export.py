@@ -57,12 +57,12 @@ def export_network(
         # An --output elsewhere gets no new configuration files; those that are there already are updated.
         if output is None or (target.resolve().parent / "models.config").exists():
             write_configs(target.resolve().parent)
-        return published(folder)
+        return [f"Network          {path}", *published(folder)]
     if size is None:  # ONNX
         export_onnx(network, target)
     else:
         export_litert(network, target, *size)
-    return [f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
+    return [f"Network          {path}", f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
 
 
 def _check_options(format, precision, max_pixels, warmup_sizes, size):

@@ -222,6 +222,16 @@ def test_sixteen_bits_are_rounded_to_eight(tmp_path):
         np.testing.assert_array_equal(read_picture(tmp_path / "1.png")[0, :, channel], expected)
 
 
+def test_32_bit_floats_are_refused_by_their_header(make_pairs):
+    """So before a network is built."""
+    root = make_pairs("{}/1.png")
+    Image.fromarray(np.full((96, 112), 0.5, np.float32)).save(root / "blur/1.tiff")
+    (root / "blur/1.png").unlink()
+    message = ["blur/1.tiff cannot be read as a picture", "of a kind that is not supported (F)"]
+    fails(message, measure_pairs, load_pairs(root, "all"))
+    fails(message, read_picture, root / "blur/1.tiff")
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_pictures_are_upright_by_their_exif_data(tmp_path, picture, orientation):
     exif = Image.Exif()

@@ -96,9 +96,11 @@ def photo_size(path) -> tuple[int, int]:
         (width, height).
 
     Raises:
-        InputError: if the file is missing or not a picture; it names the file.
+        InputError: if the file is missing, not a picture, or has pixels that `read_photo` does not support, such as
+            32-bit floats; it names the file.
     """
     with _opened(path, allow_large=True, header=True) as (_, picture):
+        _check_mode(picture, _is_deep(picture))
         # For a PNG without EXIF data in its header, `getexif` would decode the pixels to look behind them.
         header_has_exif = picture.format != "PNG" or "exif" in picture.info
         turned = header_has_exif and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
@@ -151,6 +153,7 @@ def _read(data, picture):
     if picture.info.get("gamma") and "icc_profile" not in metadata:
         notes.append("its gamma setting is left out")
     deep = _is_deep(picture)  # works only before the pixels are loaded
+    _check_mode(picture, deep)
     try:
         exif = _exif(picture)
         metadata.update({"exif": exif.tobytes()} if len(exif) else {})
@@ -158,8 +161,6 @@ def _read(data, picture):
         notes.append("its EXIF data is damaged and left out")
     if deep:
         return Photo(*_read_16_bit(data, picture), metadata, notes)
-    if picture.mode in ("I", "F", "LAB", "HSV"):
-        raise ValueError(f"its pixels are of a kind that is not supported ({picture.mode})")
     picture.load()
     with contextlib.suppress(Exception):  # damaged EXIF data again
         picture = ImageOps.exif_transpose(picture)
@@ -171,6 +172,12 @@ def _read(data, picture):
     planes = np.asarray(picture.convert("RGBA" if transparent else "RGB"))
     alpha = planes[..., 3] if transparent else None
     return Photo(np.ascontiguousarray(planes[..., :3]), alpha, grey, metadata, notes)
+
+
+def _check_mode(picture, deep):
+    """Raises a ValueError if the pixels are of a kind that is not supported."""
+    if not deep and picture.mode in ("I", "F", "LAB", "HSV"):
+        raise ValueError(f"its pixels are of a kind that is not supported ({picture.mode})")
 
 
 def _is_lossless(data):

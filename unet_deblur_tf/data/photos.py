@@ -163,7 +163,7 @@ def _read(data, picture):
         return Photo(*_read_16_bit(data, picture), metadata, notes)
     picture.load()
     with contextlib.suppress(Exception):  # damaged EXIF data again
-        picture = ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode == "CMYK":
         picture = _from_cmyk(picture, metadata.pop("icc_profile", None))
         notes.append("CMYK, written as sRGB")

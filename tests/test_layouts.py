@@ -360,27 +360,26 @@ def test_photos_outside_folders_for_splits_are_named(make_tree):
 
 
 @pytest.mark.parametrize(
-    "paths",
+    ("reason", "paths"),
     [
-        ["sharp/1.png", "mask/1.png"],
-        ["image/1.png", "gt/1.png"],
-        ["train/1.png", "test/GT/1.png"],
-        ["blur/1_m.png", "blur/2_f.png", "sharp/1_f.png", "sharp/2_f.png"],
-        [f"{album}/IMG_{n}.png" for album in "ABCD" for n in range(2)],
-        ["Home/IMG_1.png", "Italy/IMG_1.png", "Rome/IMG_1.png"],
-        ["IMG_1_blur_k5.png", "IMG_2.png"],
-        ["imgBlur1.png", "IMG_2.png"],
-        ["1.png", "1_gt.png", "2.png", "2_gt.png"],
-        ["01_in.png", "01_out.png", "02_in.png", "02_out.png"],
-        ["1_HONOR_M.jpg", "1_HONOR_S.jpg"],
-        ["Artificially-Blurred/a.png", "Undistorted/b.png"],
-        ["gaussian_blur/a.png", "x/b.png"],
-        ["out_of_focus/a.png", "x/b.png"],
+        ("no blurred ones below", ["sharp/1.png", "mask/1.png"]),
+        ("no blurred ones below", ["image/1.png", "gt/1.png"]),
+        ("no blurred ones below", ["train/1.png", "test/GT/1.png"]),
+        ("blur/1_m.png has no sharp twin", ["blur/1_m.png", "blur/2_f.png", "sharp/1_f.png", "sharp/2_f.png"]),
+        ("pictures of the same names", [f"{album}/IMG_{n}.png" for album in "ABCD" for n in range(2)]),
+        ("pictures of the same names", ["Home/IMG_1.png", "Italy/IMG_1.png", "Rome/IMG_1.png"]),
+        ("means blurred", ["IMG_1_blur_k5.png", "IMG_2.png"]),
+        ("'blur' means that", ["imgBlur1.png", "IMG_2.png"]),
+        ("the same but for their ends", ["1.png", "1_gt.png", "2.png", "2_gt.png"]),
+        ("the same but for their ends", ["01_in.png", "01_out.png", "02_in.png", "02_out.png"]),
+        ("the same but for their ends", ["1_HONOR_M.jpg", "1_HONOR_S.jpg"]),
+        ("means blurred", ["Artificially-Blurred/a.png", "Undistorted/b.png"]),
+        ("means blurred", ["gaussian_blur/a.png", "x/b.png"]),
+        ("means blurred", ["out_of_focus/a.png", "x/b.png"]),
     ],
-    ids="-".join,
 )
-def test_what_could_be_pairs_of_some_kind_is_refused(make_tree, paths):
-    refused(make_tree([], *paths), "")
+def test_what_could_be_pairs_of_some_kind_is_refused(make_tree, reason, paths):
+    refused(make_tree([], *paths), reason)
 
 
 def test_a_folder_below_blurred_ones_is_refused(make_tree):

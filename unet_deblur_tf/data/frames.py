@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,7 @@ import cv2
 import numpy as np
 
 from unet_deblur_tf.data.pairs import Pair, choose_split
-from unet_deblur_tf.data.pictures import find_pictures, picture_size, read_picture
+from unet_deblur_tf.data.pictures import find_files, find_pictures, picture_size, read_picture
 from unet_deblur_tf.data.store import PictureStore
 from unet_deblur_tf.data.trees.splits import Splits
 from unet_deblur_tf.data.video_frames import SUFFIXES, extract_frames
@@ -299,9 +298,9 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
 
 
 def find_videos(root: Path) -> list[Path]:
-    """Finds the video files below a folder, sorted by path. Hidden files are ignored, links to folders are followed."""
-    files = [Path(parent, name) for parent, _, names in os.walk(root, followlinks=True) for name in names]
-    return sorted(path for path in files if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    """Finds the video files below a folder, hidden ones aside; see `pictures.find_files`."""
+    files = find_files(root, recursive=True)
+    return [path for path in files if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
 
 
 def _sequence(splits, path, frames):

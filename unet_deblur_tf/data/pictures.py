@@ -73,9 +73,14 @@ def is_picture(path: PurePath) -> bool:
 
 
 def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """Finds the picture files in a folder.
+    """Finds the picture files in a folder, hidden ones aside; see `find_files`."""
+    return list(filter(is_picture, find_files(folder, recursive)))
 
-    Hidden files and folders are ignored. Links to folders are followed, each folder once.
+
+def find_files(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """Finds the files in a folder.
+
+    Hidden folders and those of file systems are ignored. Links to folders are followed, each folder once.
 
     Args:
         folder: the folder.
@@ -97,7 +102,7 @@ def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
             and name not in SYSTEM_FOLDERS
             and os.path.realpath(os.path.join(parent, name)) not in seen
         ]
-    return sorted(filter(is_picture, paths))
+    return sorted(paths)
 
 
 def read_picture(path) -> np.ndarray:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from unet_deblur_tf.data.video_frames import SUFFIXES as SUFFIXES
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
 
-SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm"}
 WRITTEN_AS = {".avi": ".mkv", ".webm": ".mkv"}  # AVI keeps no times of frames, WebM takes no H.264
 CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # metadata about the container itself
 QUALITY = "16"  # constant rate factor of x264: 18 is considered visually lossless, lower is better

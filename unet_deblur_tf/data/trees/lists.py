@@ -13,7 +13,7 @@ from unet_deblur_tf.data.trees.layouts import read_name
 from unet_deblur_tf.data.trees.matching import Twins, side_by_file_name, side_by_folders
 from unet_deblur_tf.errors import InputError
 
-DEPTH = 3  # folders below the root that are looked at
+DEPTH = 3  # parts of a list's path below the root, its name included
 
 
 class Lists(NamedTuple):
@@ -30,11 +30,12 @@ class Lists(NamedTuple):
     notes: list
 
 
-def read_lists(root, names, splits, only=None):
+def read_lists(files, root, names, splits, only=None):
     """The pairs that list files in a folder name.
 
     Args:
-        root: `Path`; `*.txt` files in it and up to `DEPTH` folders below are looked at.
+        files: list of `Path`, all files of the tree; the `*.txt` files at most `DEPTH` deep are looked at.
+        root: `Path`.
         names: `layouts.Names`.
         splits: `splits.Splits` of the tree.
         only: regular expression that the lists' names begin with, in lower case; None for all lists.
@@ -46,8 +47,10 @@ def read_lists(root, names, splits, only=None):
         InputError: if a list names a picture that is not there, does not tell blurred from sharp, has lines of another
             kind, or puts a pair into another split than another list.
     """
-    found, files, notes = {}, [], []
-    for path in sorted(file for depth in range(DEPTH) for file in root.glob("*/" * depth + "*.txt")):
+    found, lists, notes = {}, [], []
+    for path in files:
+        if path.suffix != ".txt" or len(path.relative_to(root).parts) > DEPTH:
+            continue
         lines = read_lines(path)
         if not lines or (only and not re.match(only, path.stem.lower())):
             continue
@@ -55,15 +58,15 @@ def read_lists(root, names, splits, only=None):
         if note:
             notes.append(f"{path.relative_to(root).as_posix()} is not heeded: {note}")
             continue
-        files.append(path)
+        lists.append(path)
         for pair in pairs:
             other = found.setdefault(pair.blurred, pair)
             if other.split != pair.split:
                 raise InputError(
                     f"Lists put {pair.blurred} into two splits, {other.split or 'none'} and {pair.split or 'none'}: "
-                    f"{', '.join(file.name for file in files)}. Move those away that should not count"
+                    f"{', '.join(file.name for file in lists)}. Move those away that should not count"
                 )
-    return Lists([*found.values()], files, notes)
+    return Lists([*found.values()], lists, notes)
 
 
 def read_lines(path):

@@ -8,7 +8,6 @@ import functools
 import io
 import os
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from unet_deblur_tf.errors import InputError, first_line
@@ -42,11 +41,11 @@ class LmdbPicture(NamedTuple):
         return io.BytesIO(data)
 
 
-def find_lmdb_pictures(root):
-    """The pictures of all LMDB files below a folder.
+def find_lmdb_pictures(files):
+    """The pictures of all LMDB files.
 
     Args:
-        root: `Path`.
+        files: list of `Path`, all files of a tree.
 
     Returns:
         dict from `Path`, NAME.lmdb/KEY.png, to `LmdbPicture`.
@@ -55,9 +54,9 @@ def find_lmdb_pictures(root):
         InputError: if the package lmdb is missing, or a file is not as BasicSR writes it.
     """
     found = {}
-    for parent, _, files in os.walk(root, followlinks=True):
-        if "data.mdb" in files and not Path(parent).with_suffix("").is_dir():  # else its pictures lie beside it, too
-            found |= _read_index(Path(parent))
+    for path in files:
+        if path.name == "data.mdb" and not path.parent.with_suffix("").is_dir():  # else its pictures lie beside it, too
+            found |= _read_index(path.parent)
     return found
 
 

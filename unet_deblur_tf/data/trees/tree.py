@@ -12,7 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from unet_deblur_tf.data.pairs import Pair, evenly_spaced
-from unet_deblur_tf.data.pictures import PICTURE_SUFFIXES, HalfPicture, find_pictures, picture_size, read_picture
+from unet_deblur_tf.data.pictures import (
+    PICTURE_SUFFIXES,
+    HalfPicture,
+    find_files,
+    is_picture,
+    picture_size,
+    read_picture,
+)
 from unet_deblur_tf.data.trees.layouts import Names, words_of
 from unet_deblur_tf.data.trees.lists import read_lists
 from unet_deblur_tf.data.trees.lmdb_pictures import find_lmdb_pictures
@@ -58,19 +65,20 @@ def read_tree(root, kind=None, blur=None, sharp=None, lists=None):
     Raises:
         InputError: if it is not understood, showing what was found and what would do.
     """
-    paths = find_pictures(root, recursive=True)
+    files = find_files(root, recursive=True)
+    paths = list(filter(is_picture, files))
     if kind == "photos":
         return photo_tree(root, paths)
     if kind == "side-by-side":
         return half_tree(root, paths)
     names = Names(blur, sharp)
-    found = read_lists(root, names, Splits(paths, root, (names.blur, names.sharp)), lists)
+    found = read_lists(files, root, names, Splits(paths, root, (names.blur, names.sharp)), lists)
     if found.pairs:
         used = {path for pair in found.pairs for path in (pair.blurred, pair.sharp)}
         unused = [path for path in paths if path not in used]
-        files = ", ".join(path.relative_to(root).as_posix() for path in found.files)
-        return pair_tree(root, f"pairs of the lists {files}", found.pairs, {}, unused, found.notes)
-    inside = find_lmdb_pictures(root)
+        lists = ", ".join(path.relative_to(root).as_posix() for path in found.files)
+        return pair_tree(root, f"pairs of the lists {lists}", found.pairs, {}, unused, found.notes)
+    inside = find_lmdb_pictures(files)
     match = match_tree([*paths, *inside], root, blur, sharp)
     if match:
         return pair_tree(root, match.name, match.pairs, inside, match.unused, found.notes)

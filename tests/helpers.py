@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from unet_deblur_tf.models.scales import trunk_of
 from unet_deblur_tf.models.unet import build
 
 ROOT = Path(__file__).parents[1]
@@ -112,7 +113,7 @@ def randomise(network):
 def lively_network(variant, **overrides):
     """A variant at full width whose output is far from its input, as a fresh one's is not."""
     network = build(variant, **overrides)
-    layer = network.get_layer("out_conv")
+    layer = trunk_of(network).get_layer("out_conv")
     rng = np.random.default_rng(1)
     layer.set_weights([rng.normal(0, 0.05, weight.shape) for weight in layer.get_weights()])
     return network
@@ -131,6 +132,7 @@ GMACS = {
     "concat_se": 18.834,
     "concat_reduce": 20.857,
     "concat_reduce_se": 20.857,
+    "multiscale": 11.097,
     "lite": 1.763,
 }
 

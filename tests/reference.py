@@ -7,10 +7,42 @@
 import numpy as np
 
 
-def forward(
-    weights, image, skips="own", attention=False, compress=False, norm="batch", head="residual", slope=0.0, scale=1
-):
-    """The restored picture of one blurred one."""
+def forward(weights, image, scales=1, **structure):
+    """The restored picture of one blurred one, with as many scales, the coarse result guiding the fine pass."""
+    if scales == 1:
+        return one_pass(weights, image, **structure)
+    return one_pass(weights, image, guide_of(weights, image, scales, **structure), **structure)
+
+
+def guide_of(weights, image, scales, **structure):
+    """What the passes at smaller sizes correct, at the size of the picture."""
+    if scales == 1:
+        return np.zeros_like(image)
+    height, width, _ = image.shape
+    small = half(image)
+    coarse = one_pass(weights, small, guide_of(weights, small, scales - 1, **structure), **structure)
+    return upsample(coarse - small)[:height, :width]
+
+
+def half(image):
+    """Means of 2x2 pixels; an odd last row or column is mirrored."""
+    height, width, _ = image.shape
+    return pool(np.pad(image, [(0, height % 2), (0, width % 2), (0, 0)], mode="reflect"), np.mean)
+
+
+def blend(image, fine, coarse):
+    """The formula of `models.scales` for networks without a guide."""
+    height, width, _ = image.shape
+    ratio = np.abs(coarse - half(image)).mean() / max(np.abs(fine - image).mean(), 2.5 / 255)
+    share = min(max(1.4 * (ratio - 0.6), 0), 1)
+    return fine + share * upsample(coarse - half(fine))[:height, :width]
+
+
+def one_pass(
+    weights, image, guide=None, skips="own", attention=False, compress=False, norm="batch", head="residual", slope=0.0,
+    scale=1, blocks=None,
+):  # fmt: skip
+    """What the network makes of a picture, and of a guide if it takes one."""
 
     def activate(x):
         return np.where(x > 0, x, slope * x)
@@ -29,12 +61,17 @@ def forward(
     def double_conv(x, name):
         for number in (1, 2):
             x = activate(normalize(conv(x, weights[f"{name}_conv{number}"]), f"{name}_norm{number}"))
+        for number in range(1, (blocks or {}).get(name, 0) + 1):
+            block = f"{name}_block{number}"
+            inside = activate(normalize(conv(x, weights[f"{block}_conv1"]), f"{block}_norm1"))
+            x = x + normalize(conv(inside, weights[f"{block}_conv2"]), f"{block}_norm2")
         return x
 
     height, width, _ = image.shape
     cell = 16 * scale
     padding = [(0, -height % cell), (0, -width % cell), (0, 0)]
-    x = np.pad(image, padding, mode="reflect")
+    x = image if guide is None else np.concatenate([image, guide], axis=-1)
+    x = np.pad(x, padding, mode="reflect")
     # A block's pixels row by row, each with its three colours.
     x = np.concatenate([x[row::scale, column::scale] for row in range(scale) for column in range(scale)], axis=-1)
     levels = []

@@ -24,7 +24,8 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.explaining import explain, keras_flops
 from unet_deblur_tf.explaining.cost import figure_costs, figure_layer, layer_costs, total
 from unet_deblur_tf.explaining.gradcam import gates, heatmaps, output_layer
-from unet_deblur_tf.models.transforms import scale_of, with_local_pooling
+from unet_deblur_tf.models.scales import trunk_of
+from unet_deblur_tf.models.transforms import scale_of, with_local_pooling, with_size
 from unet_deblur_tf.models.unet import build
 
 ATTENTIVE = [name for name, arguments in VARIANTS.items() if arguments.get("attention")]
@@ -118,8 +119,8 @@ def strides(network):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
-    network = build(variant)
-    sized = keras.models.clone_model(network, input_tensors=keras.Input((64, 96, 3)))
+    network = trunk_of(build(variant))
+    sized = with_size(network, 64, 96)
     for name, stride in zip(FIGURE_LAYERS, strides(network)):
         layer = sized.get_layer(output_layer(network, name))
         assert layer.name.startswith(name)

@@ -17,6 +17,8 @@ from unet_deblur_tf.exporting.export import export_network
 from unet_deblur_tf.exporting.onnx_litert import export_litert, export_onnx
 from unet_deblur_tf.exporting.server_files import KEPT, write_configs
 from unet_deblur_tf.models import loading, pretrained
+from unet_deblur_tf.models.loading import at_chosen_scales
+from unet_deblur_tf.models.scales import at_scales, scales_of, trunk_of
 from unet_deblur_tf.models.transforms import with_local_pooling
 from unet_deblur_tf.models.unet import build, unet
 
@@ -123,7 +125,7 @@ def test_the_command(base, tmp_path):
     assert onnx.stat().st_size > 10_000
     image = random_pictures(20, 30)
     (restored,) = pytest.importorskip("onnxruntime").InferenceSession(onnx).run(None, {"image": image})
-    network = keras.saving.load_model(base / "model.keras", compile=False)
+    network = at_chosen_scales(keras.saving.load_model(base / "model.keras", compile=False))
     np.testing.assert_allclose(restored, clipped_output(network, image), atol=1e-4)
     assert np.abs(restored - image).mean() > 0.05
     done = run_script_here("export.py", "--format", "onnx", cwd=tmp_path)
@@ -191,15 +193,27 @@ def test_another_pooling_is_in_both_forms(tmp_path):
 def test_another_precision_is_in_both_forms(base, tmp_path):
     export_network(model=str(base), output=str(tmp_path / "net"), precision="mixed_bfloat16", warmup_sizes=())
     inside = keras.saving.load_model(tmp_path / "net/1/assets.extra/model.keras", compile=False)
-    assert inside.get_layer("inc_conv1").compute_dtype == "bfloat16"
+    assert trunk_of(inside).get_layer("inc_conv1").compute_dtype == "bfloat16"
     signature = tf.saved_model.load(str(tmp_path / "net/1")).signatures["serving_default"]
     image = random_pictures(40, 56)
     restored = signature(image=image)["restored"]
     assert restored.dtype == tf.float32
     # Rounded in another order; both as far from float32 as bfloat16 is.
     np.testing.assert_allclose(restored, clipped_output(inside, image), atol=0.05)
-    exact = clipped_output(keras.saving.load_model(base / "model.keras", compile=False), image)
+    exact = clipped_output(at_chosen_scales(keras.saving.load_model(base / "model.keras", compile=False)), image)
     assert 1e-4 < np.abs(restored - exact).max() < 0.1
+
+
+@pytest.mark.parametrize("scales", [1, 3])
+def test_other_scales_are_in_both_forms(base, tmp_path, scales):
+    export_network(model=str(base), output=str(tmp_path / "net"), scales=scales, warmup_sizes=())
+    inside = keras.saving.load_model(tmp_path / "net/1/assets.extra/model.keras", compile=False)
+    assert scales_of(at_chosen_scales(inside)) == scales
+    given = trunk_of(keras.saving.load_model(base / "model.keras", compile=False))
+    image = random_pictures(40, 56)
+    restored = tf.saved_model.load(str(tmp_path / "net/1")).signatures["serving_default"](image=image)["restored"]
+    np.testing.assert_allclose(restored, clipped_output(inside, image), atol=1e-5)
+    np.testing.assert_allclose(restored, clipped_output(at_scales(given, scales), image), atol=1e-5)
 
 
 def test_a_model_put_elsewhere_leaves_nothing_beside_it(base, tmp_path):

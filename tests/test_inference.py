@@ -10,6 +10,7 @@ from unet_deblur_tf.acceleration import inference, levels, winograd
 from unet_deblur_tf.acceleration.inference import Convolution, LevelCompression, WinogradConvolution, for_inference
 from unet_deblur_tf.acceleration.levels import MIN_UPSAMPLED_CHANNELS, LevelConvolution, for_training
 from unet_deblur_tf.configs import VARIANTS
+from unet_deblur_tf.models.scales import trunk_of
 from unet_deblur_tf.models.transforms import with_local_pooling
 from unet_deblur_tf.models.unet import build, unet
 
@@ -21,11 +22,11 @@ STYLES = (dict(), dict(norm="none", activation="leaky_relu"), dict(norm="layer",
 
 
 def layers(network, kind):
-    return [layer.name for layer in network.layers if type(layer) is kind]
+    return [layer.name for layer in trunk_of(network).layers if type(layer) is kind]
 
 
 def norms(network):
-    return [layer.name for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return [layer.name for layer in trunk_of(network).layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 @pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
@@ -81,7 +82,8 @@ def test_the_form_for_training_has_the_same_gradients(variant, style):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_where_it_is_worthwhile(variant, monkeypatch):
     monkeypatch.setattr(levels, "MIN_UPSAMPLED_CHANNELS", MIN_UPSAMPLED_CHANNELS)
-    stages = {"unet": 2, "concat": 4, "concat_se": 4, "concat_reduce": 2, "concat_reduce_se": 2, "lite": 0}[variant]
+    by_skips = {"own": 2, "all": 2 if VARIANTS[variant].get("compress") else 4, "projected": 0}
+    stages = by_skips[VARIANTS[variant]["skips"]]
     fast = for_inference(build(variant))
     assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, stages + 1)]
 

@@ -13,6 +13,7 @@ from reference import forward
 
 from unet_deblur_tf.configs import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, PRECISIONS, VARIANTS
 from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation, PixelShuffle, PixelUnshuffle
+from unet_deblur_tf.models.scales import scales_of, trunk_of
 from unet_deblur_tf.models.transforms import in_precision
 from unet_deblur_tf.models.unet import build, unet
 
@@ -25,6 +26,9 @@ PARAMETERS = {
     "concat_se": 5_608_707 + 43_520,
     "concat_reduce": 8_381_187,
     "concat_reduce_se": 8_381_187 + 43_520,
+    # Beside "unet": the kernel of the guide, 9 * 3 * 32; three blocks of 256 channels and two of 128, each
+    # 2 * 9 * C * C and batch norm 4 * C.
+    "multiscale": 4_318_467 + 864 + 3 * (1_179_648 + 1_024) + 2 * (294_912 + 512),
     # Convolutions 1,056,624, batch norm 2 * 2 * (48 + 64 + 96 + 96 + 64 + 96 + 96 + 64 + 48), the output's 12 biases.
     "lite": 1_058_572,
 }
@@ -125,12 +129,13 @@ def test_projected_levels_equal_the_reference_in_every_norm(norm):
 
 
 def weights_by_layer(model):
-    return {layer.name: [np.asarray(weight, float) for weight in layer.get_weights()] for layer in model.layers}
+    layers = trunk_of(model).layers
+    return {layer.name: [np.asarray(weight, float) for weight in layer.get_weights()] for layer in layers}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_layer_names_follow_the_figure(variant):
-    model = build(variant)
+    model = trunk_of(build(variant))
     with_weights = [layer.name for layer in model.layers if layer.weights]
     assert {name.split("_")[0] for name in with_weights} == set(FIGURE_LAYERS)
     # The output of each of layers 1-9 is its second activation, at these widths.
@@ -189,7 +194,9 @@ def test_another_precision_is_what_would_have_been_built_in_it(variant, head):
     mixed = in_precision(network, "mixed_bfloat16")
     image = random_pictures(32, 48)
     np.testing.assert_array_equal(mixed(image), built(image))
-    for layer, other in zip(mixed.layers[1:], built.layers[1:]):  # Keras' input layers have no precision
+    for layer, other in zip(trunk_of(mixed).layers, trunk_of(built).layers, strict=True):
+        if isinstance(layer, keras.layers.InputLayer):  # which have no precision
+            continue
         assert (layer.name, layer.compute_dtype) == (other.name, other.compute_dtype)
     np.testing.assert_allclose(in_precision(mixed, "float32")(image), network(image), atol=1e-6)
 
@@ -218,6 +225,7 @@ def test_every_weight_learns():
         (dict(widths=(8, 8)), "widths must have five entries"),
         (dict(skips="projected", compress=True), "compress does not go with"),
         (dict(scale=0), "scale must be a positive int"),
+        (dict(blocks={"out": 1}), "blocks follow layers among inc, .*up4. Received"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -254,9 +262,17 @@ def test_builds_and_computes_the_same_on_jax(tmp_path):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_multiply_accumulates(variant):
     model = build(variant)
-    size = {"image": 224}  # side of each layer's output, followed through the graph
+    macs = sum(macs_of_pass(trunk_of(model), 224 // 2**halvings) for halvings in range(scales_of(model)))
+    assert macs / 1e9 == pytest.approx(GMACS[variant], abs=1e-12 if variant == "unet" else 5e-4)
+
+
+def macs_of_pass(model, side):
+    """The multiply-accumulates of the convolutions for a square picture, followed through the graph."""
+    size = {"image": side, "guide": side}  # side of each layer's output
     macs = 0
-    for layer in model.layers[1:]:
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
         sources = layer.input if isinstance(layer.input, list) else [layer.input]
         side = size[sources[0]._keras_history.operation.name]
         if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D | PixelUnshuffle):
@@ -266,4 +282,4 @@ def test_multiply_accumulates(variant):
         size[layer.name] = side
         if isinstance(layer, keras.layers.Conv2D):
             macs += side**2 * int(np.prod(layer.kernel.shape))
-    assert macs / 1e9 == pytest.approx(GMACS[variant], abs=1e-12 if variant == "unet" else 5e-4)
+    return macs

@@ -142,13 +142,17 @@ def test_the_type_stays_and_values_are_rounded(dtype):
 
 def test_tiles_are_as_large_as_memory_allows(monkeypatch):
     monkeypatch.setattr(restorer, "restoring_bytes_per_pixel", lambda network: 1000)
-    restore = Restorer(build("unet"))
+    restore = Restorer(build("unet"), scales=1)
     for budget, tile in ((1e9, None), (0.5e9, 688), (1e7, 256)):
         restore._memory = budget + 4 * 3 * 1000 * 900
         assert restore.tile_for(1000, 900) == tile
     # Rows of tiles across a wide picture count, too: 3000^2 * 1000 + 2 * 12 * 100_000 * 3000 bytes.
     restore._memory = 16.2e9 + 4 * 3 * 100_000 * 5000
     assert restore.tile_for(5000, 100_000) == 3000 // 16 * 16
+    # As do the results of several scales: 24 bytes per pixel.
+    two_scales = Restorer(build("unet"), scales=2)
+    two_scales._memory = restore._memory + 24 * 100_000 * 5000
+    assert two_scales.tile_for(5000, 100_000) == 3000 // 16 * 16
     assert Restorer(build("unet"), tile=0).tile_for(100_000, 100_000) is None
     assert Restorer(build("unet"), tile=500).tile_for(1000, 900) == 512
     assert Restorer(build("unet"), tile=500).tile_for(500, 512) is None
@@ -161,7 +165,7 @@ def test_a_memory_limit_leads_to_tiles():
 
 def test_out_of_memory_leads_to_smaller_tiles():
     network, picture = lively_network("unet"), strip(64, 2112)
-    restore = Restorer(network, memory=1e15)
+    restore = Restorer(network, memory=1e15, scales=1)
     expected = restore(picture).astype(int)
     run, widths = restore._run, []
 
@@ -171,10 +175,10 @@ def test_out_of_memory_leads_to_smaller_tiles():
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
         return run(image)
 
-    restore._run = limited
+    restore._run = restore._tiled._run = limited
     assert np.abs(restore(picture) - expected).max() <= 65535 * 1e-4
     assert widths[:2] == [2112, 1056]
-    restore._run = lambda image: limited(tf.zeros((1, 64, 2000, 3)))
+    restore._run = restore._tiled._run = lambda image: limited(tf.zeros((1, 64, 2000, 3)))
     with pytest.raises(InputError, match="Not enough memory for 2112x64 pixels"):
         restore(picture)
 

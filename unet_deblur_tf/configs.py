@@ -28,6 +28,9 @@ VARIANTS: dict[str, dict] = {
     "concat_reduce": dict(skips="all", compress=True),
     # 8,424,707 parameters: squeeze-and-excitation, then compression.
     "concat_reduce_se": dict(skips="all", attention=True, compress=True),
+    # 8,447,939 parameters, 11.097 GMACs: "unet" with residual blocks at a sixteenth and an eighth of the resolution.
+    # It restores the picture at half the size first, and the picture itself with this coarse result as a second input.
+    "multiscale": dict(skips="own", blocks={"down4": 3, "up1": 2}, scales=2),
     # 1,058,572 parameters, 1.763 GMACs: the small network. It works at half the resolution, where a convolution costs a
     # quarter. It is narrow where "unet" has most of its parameters (down4, up1), and it projects all levels.
     "lite": dict(skips="projected", scale=2, widths=(48, 64, 96, 96, 64)),

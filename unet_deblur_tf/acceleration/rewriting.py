@@ -9,6 +9,7 @@ import functools
 import keras
 
 from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation
+from unet_deblur_tf.models.scales import change_trunk
 
 
 def rewrite_graph(network, call):
@@ -22,13 +23,17 @@ def rewrite_graph(network, call):
     Returns:
         `keras.Model` from the same input to the same output, which shares the layers of `network`.
     """
-    last = {id(tensor._keras_history.operation) for tensor in network.outputs}
 
-    def call_or_materialize(layer, *arguments, **keywords):
-        result = call(layer, *arguments, **keywords)
-        return materialize(result) if id(layer) in last else result
+    def rewrite(trunk):
+        last = {id(tensor._keras_history.operation) for tensor in trunk.outputs}
 
-    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call_or_materialize)
+        def call_or_materialize(layer, *arguments, **keywords):
+            result = call(layer, *arguments, **keywords)
+            return materialize(result) if id(layer) in last else result
+
+        return keras.models.clone_model(trunk, clone_function=lambda layer: layer, call_function=call_or_materialize)
+
+    return change_trunk(network, rewrite)
 
 
 def call_layer(layer, *arguments, **keywords):

@@ -32,6 +32,7 @@ def add_arguments(parser):
         default="auto",
         help="pooling of squeeze-and-excitation: local, global, or auto, as the network was saved (default)",
     )
+    flags.add_scales_argument(parser)
     flags.add_precision_argument(parser)
     parser.add_argument(
         "--max-pixels",

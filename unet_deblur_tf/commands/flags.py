@@ -5,6 +5,8 @@ import shlex
 
 from unet_deblur_tf.configs import DATA_KINDS, DIFFICULTIES, POOLINGS, PRECISIONS
 
+SCALES = ("1", "2", "3")
+
 DATA_DEFAULTS = {
     "data": "synthetic", "data_dir": None, "kind": None, "blur": None, "sharp": None, "difficulty": "quick",
 }  # fmt: skip
@@ -102,6 +104,7 @@ def add_restoring_arguments(parser: argparse.ArgumentParser) -> None:
         help="where squeeze-and-excitation takes its means: local, over 1.5 times the training crop; global, over the "
         "whole picture; auto, the one that scored higher after training (default: %(default)s)",
     )
+    add_scales_argument(parser)
     parser.add_argument(
         "--ensemble",
         action="store_true",
@@ -116,6 +119,18 @@ def add_restoring_arguments(parser: argparse.ArgumentParser) -> None:
         "sharp (default: %(default)g)",
     )
     add_precision_argument(parser)
+
+
+def add_scales_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag `--scales` for a trained network."""
+    parser.add_argument(
+        "--scales",
+        type=scales,
+        metavar="N",
+        help="at how many sizes of the picture the network runs, 1 to 3: also at half the size, and at a quarter. It "
+        "removes large blur better; 2 takes a quarter more time than 1 (default: auto, which is 2 for networks trained "
+        "at one size, and for others what they were trained at)",
+    )
 
 
 def add_precision_argument(parser: argparse.ArgumentParser) -> None:
@@ -163,6 +178,15 @@ def fraction(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
     return value
+
+
+def scales(text: str) -> int | None:
+    """Parses "auto" (as None) or a number of scales, for `argparse`."""
+    if text == "auto":
+        return None
+    if text not in SCALES:
+        raise argparse.ArgumentTypeError(f"must be auto, {', '.join(SCALES)}, not {text!r}")
+    return int(text)
 
 
 def size(text: str) -> tuple[int, int]:

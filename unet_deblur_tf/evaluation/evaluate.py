@@ -12,6 +12,7 @@ from unet_deblur_tf.evaluation.report import REPORT_FILES, comparison, summarise
 from unet_deblur_tf.evaluation.restored_folder import RestoredFolder
 from unet_deblur_tf.evaluation.scoring import score
 from unet_deblur_tf.models.loading import find_newest
+from unet_deblur_tf.restoring.options import RestoringOptions
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.utils.files import make_folder
 
@@ -90,9 +91,8 @@ def evaluate_sets(
     for name, source in sources.items():
         part, how = split_and_protocol(name, split, protocol)
         pairs = pairs_to_score(source, part, limit, restore)
-        print(
-            f"{scored['model']} on {len(pairs)} pairs of {name} ({part}), protocol {how}, pooling {scored['pooling']}"
-        )
+        how_restored = f"pooling {scored['pooling']}, scales {scored['scales']}"
+        print(f"{scored['model']} on {len(pairs)} pairs of {name} ({part}), protocol {how}, {how_restored}")
         scores = score(restore, pairs, how)
         summary = {"data": name, "source": source.summary, "synthesised": source.synthesised, "split": part}
         summary.update(blur=blur, sharp=sharp, protocol=how, **scored)
@@ -137,16 +137,17 @@ def restorer_or_folder(model, restored, restoring):
         (a `Restorer` or a `RestoredFolder`, dict that describes it in the summary).
     """
     if restored is not None:
-        if model is not None or any(value not in (None, False, "auto", 1.0) for value in restoring.values()):
+        if model is not None or RestoringOptions(**restoring) != RestoringOptions():
             raise InputError("--restored scores existing pictures: it takes no --model and no options of restoring")
-        return RestoredFolder(restored), {"model": f"restored in {restored}", "pooling": "none"}
+        return RestoredFolder(restored), {"model": f"restored in {restored}", "pooling": "none", "scales": 1}
     model = find_newest(model)
     restore = Restorer(model, **restoring)
     if restore.advice:
         print(restore.advice)
     options = restore.options
-    scored = {"model": str(model), "pooling": restore.pooling, "tile": options.tile, "ensemble": options.ensemble}
-    return restore, {**scored, "precision": options.precision, "strength": options.strength}
+    scored = {"model": str(model), "pooling": restore.pooling, "scales": restore.scales, "tile": options.tile}
+    more = {"ensemble": options.ensemble, "precision": options.precision, "strength": options.strength}
+    return restore, {**scored, **more}
 
 
 def split_and_protocol(name: str, split: str | None, protocol: str | None) -> tuple[str, str]:

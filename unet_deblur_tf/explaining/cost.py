@@ -14,6 +14,9 @@ of its input; k: side of the kernel or of the pooling window; h: hidden units.
     bilinear upsampling  FLOPs 7 C H W (three interpolations with 2 each: two along one axis, one along the other;
                          and rounding)
     padding, cropping, concatenation: none
+
+A network of several scales (`models.scales`) runs at several sizes of the picture. The costs of a layer are added up;
+halving and doubling the picture itself is left out.
 """
 
 import csv
@@ -29,6 +32,8 @@ import numpy as np
 from unet_deblur_tf.configs import FIGURE_LAYERS, VARIANTS
 from unet_deblur_tf.explaining import keras_flops
 from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation, Squeeze
+from unet_deblur_tf.models.scales import scales_of, trunk_of
+from unet_deblur_tf.models.transforms import with_size
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.utils.files import write_by_rename
 
@@ -66,10 +71,21 @@ def layer_costs(network: keras.Model, height: int = 224, width: int = 224) -> li
         height, width: int, size of the picture in pixels.
 
     Returns:
-        List of `Cost`.
+        List of `Cost`. With several scales, MACs and FLOPs are those of all sizes together, the others those of the
+        largest.
     """
-    sized = keras.models.clone_model(network, input_tensors=keras.Input((height, width, 3), batch_size=1))
-    return [_cost(layer) for layer in sized.layers if not isinstance(layer, keras.layers.InputLayer)]
+    sizes = [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(scales_of(network))]
+    by_size = [_costs_at(trunk_of(network), *size) for size in sizes]
+    return [
+        costs[0]._replace(macs=sum(cost.macs for cost in costs), flops=sum(cost.flops for cost in costs))
+        for costs in zip(*by_size)
+    ]
+
+
+def _costs_at(network, height, width):
+    """The costs of every layer of a network of one scale."""
+    layers = with_size(network, height, width).layers
+    return [_cost(layer) for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
 def _cost(layer):
@@ -111,7 +127,7 @@ def figure_layer(name: str) -> str:
     A level resized for the decoder (`level1_at3`) belongs to the stage that uses it, the means of a level
     (`level1_squeeze`) to the layer that computes the level, and padding to the first layer.
     """
-    if name == "pad":
+    if name in ("pad", "guided"):
         return "inc"
     if name.startswith("level"):
         level, _, target = name.removeprefix("level").partition("_")

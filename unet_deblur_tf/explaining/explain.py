@@ -11,7 +11,7 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.explaining import cost, keras_flops
 from unet_deblur_tf.explaining.gradcam import SCORES, Box, check_box, gate_chart, gates, heatmaps, sheet
 from unet_deblur_tf.models.loading import find_newest, keras_file, load_network
-from unet_deblur_tf.models.transforms import receptive_radius, scale_of, squeeze_layers
+from unet_deblur_tf.models.transforms import receptive_radius, squeeze_layers
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.utils.files import make_folder, write_by_rename
 
@@ -139,7 +139,7 @@ def _notes(network, size, flops):
     counted = keras_flops.count(network, *size)
     difference = f"{flops / counted - 1:+.2%}"
     yield f"\nkeras-flops counts {counted / 1e9:.3f} GFLOPs, without resizing: the total here differs by {difference}."
-    radius = receptive_radius(scale_of(network))
+    radius = receptive_radius(network)
     beyond = ", and through squeeze-and-excitation on means over the picture" if squeeze_layers(network) else ""
     yield f"An output pixel depends on at most {radius} pixels around it{beyond}."
 

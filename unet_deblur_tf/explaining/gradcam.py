@@ -18,6 +18,7 @@ import tensorflow as tf
 from unet_deblur_tf.configs import FIGURE_LAYERS
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models.layers import CELL, Excitation, ReflectPadding2D
+from unet_deblur_tf.models.scales import inputs_of_trunk, trunk_of
 from unet_deblur_tf.models.transforms import in_precision, scale_of, squeeze_layers
 
 # tf-keras-vis 0.8.7 imports `zoom` from a namespace that SciPy 1 deprecates and SciPy 2 removes.
@@ -56,7 +57,7 @@ def heatmaps(
     sharp: np.ndarray | None = None,
     box: Box | None = None,
 ) -> Heatmaps:
-    """Computes Grad-CAM of the ten layers of the figure.
+    """Computes Grad-CAM of the ten layers of the figure. With several scales, it is that of the largest one.
 
     Args:
         network: `keras.Model` as `models.unet.build` returns it, in any precision.
@@ -87,13 +88,16 @@ def heatmaps(
     # Pad the picture as the network would. Then each map covers exactly the padded picture, and can be cropped to the
     # original one.
     padded = np.asarray(ReflectPadding2D(scale_of(network) * CELL)(blurred[np.newaxis]))
-    explain = Gradcam(network)
+    inputs = inputs_of_trunk(network, padded)
+    trunk = trunk_of(network)
+    explain = Gradcam(trunk)
     maps = {}
     for name in FIGURE_LAYERS:
-        cam = explain(
-            value, padded, penultimate_layer=output_layer(network, name), seek_penultimate_conv_layer=False,
+        cams = explain(
+            value, inputs, penultimate_layer=output_layer(trunk, name), seek_penultimate_conv_layer=False,
             normalize_cam=False,
-        )[0, :height, :width]  # fmt: skip
+        )  # fmt: skip
+        cam = (cams[0] if isinstance(cams, list) else cams)[0, :height, :width]  # the same for each of the inputs
         maps[name] = (cam / max(float(cam.max()), 1e-30)).astype(np.float32)
     restored = network(padded, training=False)
     return Heatmaps(maps, np.clip(restored[0, :height, :width], 0, 1), float(value(restored)[0]))
@@ -116,7 +120,7 @@ def output_layer(network: keras.Model, name: str) -> str:
     names = [layer.name for layer in network.layers]
     if name == "out":
         return "out_shuffle" if "out_shuffle" in names else "out_conv"
-    return next(layer for layer in reversed(names) if layer.startswith(f"{name}_act"))
+    return next(layer for layer in reversed(names) if layer.startswith(f"{name}_"))
 
 
 def gates(network: keras.Model, blurred: np.ndarray) -> dict[str, np.ndarray]:
@@ -130,11 +134,12 @@ def gates(network: keras.Model, blurred: np.ndarray) -> dict[str, np.ndarray]:
         dict from the name of the layer (`up1_se3`: stage `up1`, level 3) to float32 `(channels,)` in 0..1. With local
         pooling these are means over the picture. The dict is empty for a network without squeeze-and-excitation.
     """
-    layers = [layer for layer in network.layers if isinstance(layer, Excitation)]
+    trunk = trunk_of(network)
+    layers = [layer for layer in trunk.layers if isinstance(layer, Excitation)]
     if not layers:
         return {}
     sources = {layer.name: layer.output for layer in squeeze_layers(network)}
-    means = keras.Model(network.inputs, sources)(blurred[np.newaxis], training=False)
+    means = keras.Model(trunk.inputs, sources)(inputs_of_trunk(network, blurred[np.newaxis]), training=False)
     gates_by_layer = {}
     for layer in layers:
         mean = means[f"level{layer.name[-1]}_squeeze"]

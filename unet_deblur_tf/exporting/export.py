@@ -7,7 +7,7 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.exporting import saved_model, server_files
 from unet_deblur_tf.exporting.onnx_litert import export_litert, export_onnx
 from unet_deblur_tf.exporting.server_files import write_configs
-from unet_deblur_tf.models.loading import MODELS, find_newest, keras_file, load_network
+from unet_deblur_tf.models.loading import MODELS, at_chosen_scales, find_newest, keras_file, load_network
 from unet_deblur_tf.utils.files import make_folder
 
 RUN_FILES = ("model.keras", "history.csv", "run.json", "comparison.png")  # what a training run writes with its network
@@ -21,6 +21,7 @@ def export_network(
     overwrite: bool = False,
     pooling: str = "auto",
     precision: str | None = None,
+    scales: int | None = None,
     max_pixels: int | None = None,
     warmup_sizes: list[tuple[int, int]] | None = None,
     size: tuple[int, int] | None = None,
@@ -35,6 +36,7 @@ def export_network(
             `saved_models/NAME`.
         overwrite: bool, whether to replace an existing file. Versions of a SavedModel are never replaced.
         pooling, precision: see `loading.load`. ONNX and LiteRT files are always in float32.
+        scales: int, at how many sizes of the picture the network runs, see `loading.at_chosen_scales`.
         max_pixels: int, limit of a SavedModel, see `saved_model.export`; None for `saved_model.MAX_PIXELS`.
         warmup_sizes: list of (height, width) for a SavedModel, see `saved_model.publish`.
         size: (height, width) of the pictures that a LiteRT file takes.
@@ -50,9 +52,9 @@ def export_network(
     path = find_newest(model)
     source = keras_file(path)
     target = _choose_target(format, output, overwrite, size, _default_folder(path.resolve()))
-    network = load_network(path, pooling, precision)
+    network = at_chosen_scales(load_network(path, pooling, precision), scales)
     if format == "savedmodel":
-        unchanged = pooling == "auto" and precision is None
+        unchanged = pooling == "auto" and precision is None and scales is None
         folder = _publish(network, source, unchanged, target, max_pixels, warmup_sizes)
         # An --output elsewhere gets no new configuration files; those that are there already are updated.
         if output is None or (target.resolve().parent / "models.config").exists():
@@ -125,8 +127,8 @@ def _publish(network, source, unchanged, base, max_pixels, warmup_sizes):
     Args:
         network: `keras.Model` to export.
         source: `Path` of the `.keras` file that it was loaded from.
-        unchanged: bool, whether pooling and precision are those of the file. If not, the version gets a `.keras` file
-            of its own, so that it always contains the network that it runs.
+        unchanged: bool, whether pooling, precision and scales are those of the file. If not, the version gets a
+            `.keras` file of its own, so that it always contains the network that it runs.
         base, max_pixels, warmup_sizes: see `saved_model.publish`.
     """
     extras = {name: source.with_name(name) for name in RUN_FILES if source.with_name(name).exists()}

@@ -14,6 +14,24 @@ def double_conv(x, middle, width, norm, activation, name):
     return x
 
 
+def residual_blocks(x, count, norm, activation, name):
+    """Blocks that add a correction to the features: 3x3 convolution, activation, 3x3 convolution, each with its norm.
+
+    The last convolution of a block starts at zero, so a block does nothing at first.
+
+    Reference: Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPRW 2017.
+    """
+    width = x.shape[-1]
+    for number in range(1, count + 1):
+        block = f"{name}_block{number}"
+        y = normalization(convolution(x, width, 3, norm, f"{block}_conv1"), norm, f"{block}_norm1")
+        y = activate(y, activation, f"{block}_act")
+        y = convolution(y, width, 3, norm, f"{block}_conv2", kernel_initializer="zeros")
+        y = normalization(y, norm, f"{block}_norm2")
+        x = keras.layers.Add(name=f"{block}_add")([x, y])
+    return x
+
+
 def compression(x, width, norm, activation, name):
     """(norm, activation, convolution) twice: 1x1 to 4 `width` channels, then 3x3 to `width`.
 
@@ -93,10 +111,10 @@ def resize_levels(levels):
     return pyramid
 
 
-def convolution(x, filters, size, norm, name):
+def convolution(x, filters, size, norm, name, kernel_initializer="he_normal"):
     """A "same" convolution. Weights start as he_normal: Keras' default would halve the signal at each ReLU."""
     return keras.layers.Conv2D(
-        filters, size, padding="same", use_bias=norm == "none", kernel_initializer="he_normal", name=name
+        filters, size, padding="same", use_bias=norm == "none", kernel_initializer=kernel_initializer, name=name
     )(x)
 
 

@@ -10,10 +10,13 @@ import keras
 
 from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.models import pretrained
-from unet_deblur_tf.models.transforms import in_precision, squeeze_layers, weight_signature, with_local_pooling
+from unet_deblur_tf.models.growing import grow_from
+from unet_deblur_tf.models.scales import at_scales, scales_of, trunk_of
+from unet_deblur_tf.models.transforms import in_precision, squeeze_layers, with_local_pooling
 
 MODELS = Path("saved_models")
 LATEST = "latest"
+BLENDED_SCALES = 2  # of a network that was trained at one scale
 POOLING_WINDOW = 1.5  # times the training crop, as Chu et al. found best (ECCV 2022)
 
 
@@ -145,6 +148,32 @@ def adapt_network(
     return with_local_pooling(network, POOLING_WINDOW * _training_crop(run))
 
 
+def at_chosen_scales(
+    network: "keras.Model | ForeignSavedModel", scales: int | None = None
+) -> "keras.Model | ForeignSavedModel":
+    """Combines the passes of a network over a picture at several sizes, see `scales.at_scales`.
+
+    Args:
+        network: as `load_network` returns it.
+        scales: int, the number of sizes; None for those that the network was saved with, or `BLENDED_SCALES` if it was
+            saved as a network of one scale.
+
+    Returns:
+        A `keras.Model`. A model that is not functional from pictures to pictures, and a `ForeignSavedModel`, run at one
+        scale.
+
+    Raises:
+        InputError: if such a network is asked for several scales.
+    """
+    if isinstance(network, ForeignSavedModel) or type(network).__name__ != "Functional":
+        if scales not in (None, 1):
+            raise InputError(f"--scales {scales} needs a network that this package built, with its .keras file")
+        return network
+    trunk = trunk_of(network)
+    own = BLENDED_SCALES if trunk is network else scales_of(network)
+    return at_scales(trunk, scales or own)
+
+
 def keras_file(path: Path) -> Path:
     """The `.keras` file of the network that `find_model` found.
 
@@ -211,20 +240,16 @@ def next_version(base: str | Path) -> int:
 
 
 def initialize_from(network: keras.Model, path: str | Path) -> None:
-    """Copies the weights of a trained network into another one, which can then be trained further.
+    """Starts a network from the weights of a trained one, as `growing.grow_from` does.
 
     Args:
         network: `keras.Model` that receives the weights.
         path: the trained network, as for `find_model`.
 
     Raises:
-        InputError: if the two networks differ in their layers or the shapes of their weights.
+        InputError: if the networks do not fit.
     """
     source = load_network(find_model(path))
-    if isinstance(source, ForeignSavedModel) or weight_signature(network) != weight_signature(source):
-        raise InputError(
-            f"--start-from {path} is a {source.name or 'SavedModel'} with other layers than this {network.name}: "
-            "--variant, --norm, --head and --activation must be those that it was trained with"
-        )
-    for layer in network.layers:
-        layer.set_weights(source.get_layer(layer.name).get_weights())
+    if isinstance(source, ForeignSavedModel):
+        raise InputError(f"--start-from {path} is a SavedModel without the model.keras it came from")
+    grow_from(network, source, f"--start-from {path}")

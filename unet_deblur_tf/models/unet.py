@@ -16,8 +16,8 @@ from pathlib import Path
 
 import keras
 
-from unet_deblur_tf.configs import ACTIVATIONS, HEADS, NORMS, SKIPS, VARIANTS, WIDTHS
-from unet_deblur_tf.models.blocks import compression, double_conv, join, projection, resize_levels
+from unet_deblur_tf.configs import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, SKIPS, VARIANTS, WIDTHS
+from unet_deblur_tf.models.blocks import compression, double_conv, join, projection, residual_blocks, resize_levels
 from unet_deblur_tf.models.layers import (
     BilinearUpsampling2D,
     CropLike,
@@ -28,6 +28,7 @@ from unet_deblur_tf.models.layers import (
     Squeeze,
 )
 from unet_deblur_tf.models.loading import load
+from unet_deblur_tf.models.scales import at_scales
 
 
 def build(variant: str, weights: str | Path | None = None, **overrides) -> keras.Model:
@@ -43,7 +44,8 @@ def build(variant: str, weights: str | Path | None = None, **overrides) -> keras
             `weights`.
 
     Returns:
-        A `keras.Model`, see `unet`.
+        A `keras.Model` from pictures to restored pictures, see `unet`. A variant with several `scales` contains the
+        network that `unet` builds, see `scales.at_scales`.
 
     Raises:
         ValueError: if there is no such variant, or `weights` are of another one or come with overrides.
@@ -51,7 +53,10 @@ def build(variant: str, weights: str | Path | None = None, **overrides) -> keras
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}. Received: variant={variant!r}")
     if weights is None:
-        return unet(**{"name": variant, **VARIANTS[variant], **overrides})
+        arguments = {"name": variant, **VARIANTS[variant], **overrides}
+        scales = arguments.pop("scales", 1)
+        network = unet(**arguments, guided=scales > 1)
+        return network if scales == 1 else at_scales(network, scales)
     if overrides:
         raise ValueError(f"weights decide what a network is like. Received besides: {', '.join(overrides)}")
     network = load(weights)
@@ -69,6 +74,8 @@ def unet(
     activation: str = "relu",
     widths: tuple[int, ...] = WIDTHS,
     scale: int = 1,
+    blocks: dict[str, int] | None = None,
+    guided: bool = False,
     name: str = "unet",
 ) -> keras.Model:
     """Builds a U-Net for image restoration, five resolutions deep.
@@ -90,9 +97,9 @@ def unet(
         name: str, the name of the model.
 
     Returns:
-        A functional `keras.Model` from `image` to the restored picture, both float32 `(batch, height, width, 3)` in
-        0..1. Height and width can be any number of pixels from 1 up. The output of a residual head can leave 0..1
-        slightly: clip it.
+        A functional `keras.Model` from `image` (or `[image, guide]`) to the restored picture, all of them float32
+        `(batch, height, width, 3)`, the pictures in 0..1. Height and width can be any number of pixels from 1 up. The
+        output of a residual head can leave 0..1 slightly: clip it.
 
     Raises:
         ValueError: if an argument is not one of the above.
@@ -103,21 +110,28 @@ def unet(
         Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
         Network", CVPR 2016 (`scale`).
     """
-    _check_arguments(skips, compress, norm, head, activation, widths, scale)
+    blocks = blocks or {}
+    _check_arguments(skips, compress, norm, head, activation, widths, scale, blocks)
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("Networks are channels_last: keras.config.set_image_data_format('channels_last')")
     style = dict(norm=norm, activation=activation)
 
+    def convolutions(x, middle, width, name):
+        """The convolutions of the layer `name` of the figure."""
+        x = double_conv(x, middle, width, **style, name=name)
+        return residual_blocks(x, blocks.get(name, 0), **style, name=name)
+
     image = keras.Input((None, None, 3), name="image")
-    x = ReflectPadding2D(scale * 2 ** (len(widths) - 1), name="pad")(image)
+    inputs = [image, keras.Input((None, None, 3), name="guide")] if guided else [image]
+    x = ReflectPadding2D(scale * 2 ** (len(widths) - 1), name="pad")(join(inputs, "guided"))
     if scale > 1:
         x = PixelUnshuffle(scale, name="inc_unshuffle")(x)
-    x = double_conv(x, widths[0], widths[0], **style, name="inc")
+    x = convolutions(x, widths[0], widths[0], "inc")
     levels = []
     for number, width in enumerate(widths[1:], start=1):
         levels.append(x)
         x = keras.layers.MaxPooling2D(2, name=f"down{number}_pool")(x)
-        x = double_conv(x, width, width, **style, name=f"down{number}")
+        x = convolutions(x, width, width, f"down{number}")
 
     pyramid = resize_levels(levels) if skips != "own" else None
     means = _squeeze(levels, scale) if attention else None
@@ -136,11 +150,11 @@ def unet(
             x = BilinearUpsampling2D(name=f"{stage}_upsample")(x)
             x = join([*received, x], f"{stage}_concat")
             width_above = widths[max(level - 1, 0)]
-        x = double_conv(x, width, width_above, **style, name=stage)
-    return keras.Model(image, _output(x, image, head, scale), name=name)
+        x = convolutions(x, width, width_above, stage)
+    return keras.Model(inputs if guided else image, _output(x, image, head, scale), name=name)
 
 
-def _check_arguments(skips, compress, norm, head, activation, widths, scale):
+def _check_arguments(skips, compress, norm, head, activation, widths, scale, blocks):
     """Raises a ValueError if an argument of `unet` is out of range."""
     for argument, value, choices in (
         ("skips", skips, SKIPS),
@@ -154,6 +168,8 @@ def _check_arguments(skips, compress, norm, head, activation, widths, scale):
         raise ValueError(f"widths must have five entries, one per encoder layer. Received: widths={widths!r}")
     if not isinstance(scale, int) or scale < 1:
         raise ValueError(f"scale must be a positive int. Received: scale={scale!r}")
+    if not set(blocks) <= set(FIGURE_LAYERS[:-1]):
+        raise ValueError(f"blocks follow layers among {', '.join(FIGURE_LAYERS[:-1])}. Received: blocks={blocks!r}")
     if skips == "projected" and compress:
         raise ValueError("compress does not go with skips='projected', which reduces the levels by itself")
 

@@ -5,12 +5,10 @@
     restore = Restorer("unet")
     sharp = restore(blurred)                   # from and to uint8 or uint16 (height, width, 3)
 
-A picture that does not fit in memory is restored in overlapping tiles. The overlap is larger than the network's
-receptive field (except for small tiles, see `tiles.spans`), so the result is the same as without tiles. The means that
-squeeze-and-excitation takes over the picture are computed first, tile by tile. The network gets them with each tile.
+The network runs at several sizes of the picture, from coarse to fine (see `models.scales`). A picture that does not fit
+in memory is restored in tiles, with the same result (see `tiled`).
 """
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,16 +21,20 @@ from tqdm import tqdm
 
 from unet_deblur_tf.acceleration.inference import PICTURE, for_inference
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models.layers import CELL, window_means
-from unet_deblur_tf.models.loading import ForeignSavedModel, adapt_network, find_model, load_network
-from unet_deblur_tf.models.transforms import pooling_of, scale_of, squeeze_layers, with_local_pooling
+from unet_deblur_tf.models.layers import CELL
+from unet_deblur_tf.models.loading import ForeignSavedModel, adapt_network, at_chosen_scales, find_model, load_network
+from unet_deblur_tf.models.scales import blend_share, scales_of, trunk_of
+from unet_deblur_tf.models.transforms import pooling_of
 from unet_deblur_tf.restoring.memory import restoring_bytes_per_pixel
 from unet_deblur_tf.restoring.options import RestoringOptions
-from unet_deblur_tf.restoring.tiles import crop_means, seams, spans, tapers
+from unet_deblur_tf.restoring.tiled import TiledNetwork, doubled, to_floats
 from unet_deblur_tf.utils.hardware import advice, free_memory
 
 SMALLEST_CHOSEN = 256  # pixels: the smallest tiles that are chosen, however little memory there is
 RESERVE = 0.1e9  # bytes of memory that are left unused
+ROWS = 256  # of a picture, which are blended at once
+# Bytes per pixel that several scales keep beside the tiles, in float32: the picture and its results, small and large.
+SCALES_BYTES = 24
 
 
 class Restorer:
@@ -47,6 +49,7 @@ class Restorer:
     Attributes:
         options: `RestoringOptions`.
         pooling: str, the pooling as reports name it, see `transforms.pooling_of`.
+        scales: int, at how many sizes of the picture the network runs.
         advice: str, a note for the user about a faster precision, or "", see `hardware.advice`.
 
     Raises:
@@ -61,10 +64,12 @@ class Restorer:
             network = load_network(find_model(model), pooling, precision)
         else:
             network = adapt_network(model, pooling, precision)
+        network = at_chosen_scales(network, self.options.scales)
+        self.scales = scales_of(network)
         self.pooling = pooling_of(network)
-        self.advice = advice(network)
-        self._scale = scale_of(network)
-        self._step = self._scale * CELL  # pixels: tiles are aligned with the network's coarsest features
+        self.advice = advice(trunk_of(network))
+        self._tiled = TiledNetwork(trunk_of(network))
+        self._step = self._tiled.step
         tile = self.options.tile
         self._tile = None if tile is None else -(-tile // self._step) * self._step
         self._bytes_per_pixel = restoring_bytes_per_pixel(network)
@@ -75,25 +80,6 @@ class Restorer:
         self._network = network
         fast = network if isinstance(network, ForeignSavedModel) else for_inference(network)
         self._run: Callable = tf.function(lambda image: fast(image, training=False), input_signature=[PICTURE])
-        self._squeezes = [(layer.window, layer.output.shape[-1]) for layer in squeeze_layers(network)]
-
-    @functools.cached_property
-    def _statistics_and_output(self):
-        """The network in two parts, for tiles with squeeze-and-excitation.
-
-        Returns:
-            (function from a picture to the means of its cells for each `Squeeze` layer, function from a picture and the
-            outputs of the `Squeeze` layers to the restored picture).
-        """
-        by_cell = with_local_pooling(self._network, CELL)
-        measure = for_inference(keras.Model(by_cell.input, [layer.output for layer in squeeze_layers(by_cell)]))
-        squeezed = [layer.output for layer in squeeze_layers(self._network)]
-        finish = for_inference(keras.Model([self._network.input, *squeezed], self._network.output))
-        means = [tf.TensorSpec(tensor.shape, tf.float32) for tensor in squeezed]
-        return (
-            tf.function(lambda image: measure(image, training=False), input_signature=[PICTURE]),
-            tf.function(lambda image, means: finish([image, *means], training=False), input_signature=[PICTURE, means]),
-        )
 
     def __call__(self, picture: np.ndarray, progress: bool = False) -> np.ndarray:
         """Restores a picture.
@@ -162,20 +148,22 @@ class Restorer:
         budget = self._memory - 4 * 3 * itemsize * pixels - (12 * pixels if len(self._turns) > 1 else 0)
         if pixels * self._bytes_per_pixel <= budget:
             return None
-        # With tiles there are also two bands of tiles across the picture in float32, and with squeeze-and-excitation
-        # the means of all cells.
+        # With tiles there are also two bands of tiles across the picture in float32, with squeeze-and-excitation the
+        # means of all cells, and with several scales the results of the smaller ones.
         band_row_bytes = 2 * 12 * width
-        means_bytes = pixels / CELL**2 * 4 * sum(channels for _, channels in self._squeezes)
-        # Solve side^2 * bytes_per_pixel + side * band_row_bytes = budget - means_bytes.
+        kept_bytes = pixels / CELL**2 * 4 * self._tiled.means_channels
+        if self.scales > 1:
+            kept_bytes += SCALES_BYTES * pixels
+        # Solve side^2 * bytes_per_pixel + side * band_row_bytes = budget - kept_bytes.
         half = band_row_bytes / self._bytes_per_pixel / 2
-        side = (half**2 + max(0, budget - means_bytes) / self._bytes_per_pixel) ** 0.5 - half
+        side = (half**2 + max(0, budget - kept_bytes) / self._bytes_per_pixel) ** 0.5 - half
         side = max(int(side) // self._step * self._step, SMALLEST_CHOSEN)
         return side if side < max(height, width) else None
 
     def _steps(self, height, width, tile):
         """The number of times that a tile goes through the network."""
-        count = len(spans(height, tile, self._scale)) * len(spans(width, tile, self._scale))
-        return count * (2 if self._squeezes else 1)
+        sizes = [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(self.scales)]
+        return sum(self._tiled.steps(*size, tile) for size in sizes)
 
     def _bands(self, picture, tile, done) -> Iterator[tuple[int, np.ndarray]]:
         """Restores a picture band by band, from top to bottom; without tiles, in one band.
@@ -189,52 +177,28 @@ class Restorer:
             (top row, float32 `(rows, width, 3)`).
         """
         if tile is None:
-            yield 0, self._run(_to_floats(picture))[0].numpy()
+            yield 0, self._run(to_floats(picture))[0].numpy()
             done()
-            return
-        height, width, _ = picture.shape
-        rows, columns = spans(height, tile, self._scale), spans(width, tile, self._scale)
-        run, means = self._run, None
-        if self._squeezes:
-            measure, run = self._statistics_and_output
-            means = self._means(measure, picture, rows, columns, done)
-        overlap = np.zeros((0, width, 3), np.float32)  # what the tiles above add to the top of the next band
-        for (top, bottom), fade_rows, (end, _) in zip(rows, tapers(rows), [*rows[1:], (height, height)]):
-            band = np.zeros((bottom - top, width, 3), np.float32)
-            band[: len(overlap)] = overlap
-            for (left, right), fade_columns in zip(columns, tapers(columns)):
-                image = _to_floats(picture[top:bottom, left:right])
-                inputs = [image]
-                if means is not None:
-                    inputs.append([crop_means(level, top, bottom, left, right) for level in means])
-                restored = run(*inputs)
-                weights = fade_rows[:, np.newaxis, np.newaxis] * fade_columns[:, np.newaxis]
-                band[:, left:right] += restored[0].numpy() * weights
-                done()
-            yield top, band[: end - top]
-            overlap = band[end - top :]
+        else:
+            yield from self._tiled_bands(picture, tile, done, self.scales)
 
-    def _means(self, measure, picture, rows, columns, done):
-        """The output of each `Squeeze` layer for the whole picture, computed tile by tile: a list of arrays."""
-        grid = [-(-side // CELL) for side in picture.shape[:2]]
-        means = [np.empty((1, *grid, channels), np.float32) for _, channels in self._squeezes]
-        for (top, bottom), upper, lower in zip(rows, *seams(rows)):
-            for (left, right), first, last in zip(columns, *seams(columns)):
-                cells = measure(_to_floats(picture[top:bottom, left:right]))
-                for whole, part in zip(means, cells):
-                    inside = part[
-                        :, upper - top // CELL : lower - top // CELL, first - left // CELL : last - left // CELL
-                    ]
-                    whole[:, upper:lower, first:last] = inside
-                done()
-        if self._squeezes[0][0] is None:
-            # The padded picture consists of whole cells, so its mean is the mean of the cells.
-            return [cells.mean(axis=(1, 2), keepdims=True) for cells in means]
-        for cells, (window, channels) in zip(means, self._squeezes):
-            count = window // CELL
-            for channel in range(0, channels, 16):  # 16 channels at a time: it takes several times their memory
-                cells[..., channel : channel + 16] = window_means(cells[..., channel : channel + 16], count)
-        return means
+    def _tiled_bands(self, picture, tile, done, scales):
+        """The result of several scales, in tiles: what `scales.at_scales` computes of a whole picture."""
+        if scales == 1:
+            yield from self._tiled.bands(picture, tile, done)
+            return
+        small = _half(picture)
+        coarse = np.concatenate([band for _, band in self._tiled_bands(small, tile, done, scales - 1)])
+        if self._tiled.guided:
+            yield from self._tiled.bands(picture, tile, done, coarse - small)
+            return
+        fine = np.concatenate([band for _, band in self._tiled.bands(picture, tile, done)])
+        share = blend_share(_mean_change(fine, picture), _mean_change(coarse, small))
+        exchanged = share * (coarse - _half(fine))
+        height, width, _ = picture.shape
+        for top in range(0, height, ROWS):
+            bottom = min(top + ROWS, height)
+            yield top, fine[top:bottom] + doubled(exchanged, top, bottom, 0, width)
 
 
 def _memory_to_use(limit):
@@ -251,9 +215,28 @@ def _turned(picture, turn):
     return picture.transpose(1, 0, 2) if transposed else picture
 
 
-def _to_floats(picture):
-    """A batch of one picture, as float32 in 0..1."""
-    return tf.constant(picture[np.newaxis].astype(np.float32) / np.float32(np.iinfo(picture.dtype).max))
+def _half(picture):
+    """A picture at half its size, float32 in 0..1: means of 2x2 pixels. A last odd row or column is mirrored."""
+    height, width, _ = picture.shape
+    # Reflection repeats the last row but one, where there is one.
+    rows, columns = ([*range(side), max(side - 2, 0)][: side + side % 2] for side in (height, width))
+    odd = height % 2 or width % 2
+    even = picture[np.ix_(rows, columns)] if odd else picture
+    parts = (even[row::2, column::2] for row in (0, 1) for column in (0, 1))
+    total = sum(part.astype(np.float32) for part in parts)
+    return total / np.float32(4 * _largest(picture))
+
+
+def _mean_change(restored, picture):
+    """The mean absolute difference of a float32 picture to a picture of any type, computed by rows."""
+    largest = np.float32(_largest(picture))
+    rows = (slice(top, top + ROWS) for top in range(0, len(picture), ROWS))
+    return sum(np.abs(restored[part] - picture[part] / largest).sum(dtype=np.float64) for part in rows) / picture.size
+
+
+def _largest(picture):
+    """The value of white."""
+    return 1 if picture.dtype == np.float32 else np.iinfo(picture.dtype).max
 
 
 def _to_integers(restored, picture, strength):

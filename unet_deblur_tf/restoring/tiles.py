@@ -5,29 +5,28 @@ import itertools
 import numpy as np
 
 from unet_deblur_tf.models.layers import CELL
-from unet_deblur_tf.models.transforms import receptive_radius
 
 TAPER = 32  # pixels over which one tile fades into the next
 
 
-def spans(length: int, tile: int, scale: int = 1) -> list[tuple[int, int]]:
+def spans(length: int, tile: int, step: int, radius: int) -> list[tuple[int, int]]:
     """Computes where tiles begin and end along one side of a picture.
 
-    Tiles overlap by twice the network's receptive radius plus `TAPER`, or by a third of the tile if that is less. In
-    the latter case the overlap is smaller than the receptive field.
+    Tiles overlap by twice the radius plus `TAPER`, or by a third of the tile if that is less. In the latter case the
+    overlap is smaller than the receptive field.
 
     Args:
         length: int, the side of the picture in pixels.
-        tile: int, the side of the tiles in pixels, a multiple of 16 times the scale.
-        scale: int, of the network, see `models.unet.unet`.
+        tile: int, the side of the tiles in pixels, a multiple of `step`.
+        step: int, pixels of the picture per pixel of the network's coarsest features.
+        radius: int, how far the network sees, in pixels, see `transforms.receptive_radius`.
 
     Returns:
-        List of (begin, end). Each begin is a multiple of 16 times the scale; the last end is `length`.
+        List of (begin, end). Each begin is a multiple of `step`; the last end is `length`.
     """
-    step = scale * CELL
     if length <= tile:
         return [(0, length)]
-    overlap = min(2 * receptive_radius(scale) + TAPER, tile // 3)
+    overlap = min(2 * radius + TAPER, tile // 3)
     last = -(-(length - tile) // step) * step
     steps = -(-last // ((tile - overlap) // step * step))
     begins = [number * last // steps // step * step for number in range(steps + 1)]

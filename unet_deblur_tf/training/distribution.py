@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.models.scales import trunk_of
 
 # The errors that show that another machine is gone.
 LOST = (
@@ -121,7 +122,7 @@ def distributed_model(model):
     Returns:
         A `Distributed` model that shares the layers of `model`.
     """
-    for layer in model.layers:
+    for layer in trunk_of(model).layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
     return Distributed(model.inputs, model.outputs, name=model.name)

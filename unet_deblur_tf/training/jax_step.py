@@ -17,6 +17,8 @@ import keras
 from jax import value_and_grad
 from keras import ops
 
+from unet_deblur_tf.models.scales import change_trunk, scales_of, trunk_of
+from unet_deblur_tf.models.transforms import with_size
 from unet_deblur_tf.training.losses import weighted_loss
 
 
@@ -50,7 +52,7 @@ def for_jax(network):
             return BlockPooling2D("mean", name=layer.name, dtype=layer.dtype_policy)
         return layer
 
-    return keras.models.clone_model(network, clone_function=exchange)
+    return change_trunk(network, lambda trunk: keras.models.clone_model(trunk, clone_function=exchange))
 
 
 def initial_state(network, optimizer):
@@ -109,6 +111,7 @@ def put_back(network, state):
 
 def convolution_flops(network, crop):
     """FLOPs of the convolutions in a step, per window: forward, and backward to inputs and to kernels."""
-    sized = keras.models.clone_model(network, input_tensors=keras.Input((crop, crop, 3)))
-    convolutions = [layer for layer in sized.layers if isinstance(layer, keras.layers.Conv2D)]
+    sides = [crop // 2**halvings for halvings in range(scales_of(network))]
+    layers = [layer for side in sides for layer in with_size(trunk_of(network), side, side).layers]
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
     return 6 * sum(math.prod(each.kernel.shape) * math.prod(each.output.shape[1:3]) for each in convolutions)

@@ -13,7 +13,7 @@ from unet_deblur_tf.evaluation.scoring import score
 from unet_deblur_tf.exporting import saved_model
 from unet_deblur_tf.exporting.export import RUN_FILES
 from unet_deblur_tf.exporting.server_files import write_configs
-from unet_deblur_tf.models.loading import POOLING_WINDOW
+from unet_deblur_tf.models.loading import POOLING_WINDOW, at_chosen_scales
 from unet_deblur_tf.models.transforms import pooling_of, squeeze_layers, with_local_pooling
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.utils.files import write_by_rename
@@ -86,7 +86,7 @@ def publish(model, settings, base, work, test_pairs, pooling=None):
     }
     (work / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     files = [work / name for name in RUN_FILES]
-    folder = saved_model.publish(model, base, {path.name: path for path in files})
+    folder = saved_model.publish(at_chosen_scales(model), base, {path.name: path for path in files})
     for path in files:
         with write_by_rename(base / path.name) as partial:
             shutil.copy2(path, partial)

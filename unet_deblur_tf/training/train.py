@@ -28,6 +28,7 @@ from unet_deblur_tf.data.store import POOL, InMemory, PictureStore, choose_cache
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.models.loading import initialize_from, next_version
+from unet_deblur_tf.models.scales import trunk_of
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.training import callbacks, checkpoints, distribution
 from unet_deblur_tf.training.compiling import compile_model, prepare_for_fit
@@ -272,7 +273,7 @@ def build_network(settings, strategy, work, epochs_done):
             distribution.copy_from_chief(strategy, checkpoints.state(model))
     parameters = f"{network.count_params():,} parameters"
     print(f"{settings.variant}: {parameters}, {settings.precision}, on {hardware.device_names()}")
-    if advice := hardware.advice(network):
+    if advice := hardware.advice(trunk_of(network)):
         print(advice)
     if devices > 1:
         crops_each = settings.batch_size // devices

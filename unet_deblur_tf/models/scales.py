@@ -1,0 +1,146 @@
+"""Coarse to fine: a network runs on the picture at half its size first, where it sees blur of twice the length.
+
+    two_scales = at_scales(network, 2)         # the same input and output, the same weights, a quarter more time
+
+Let y be what a network makes of the picture x, and h what it makes of x at half the size. There are two ways to use h:
+
+- A *guided* network takes the coarse correction, h - half(x), enlarged, as its second input. It is trained that way.
+- The result of any other network is *blended* with h: a share of its low frequencies is exchanged,
+
+      y + share * double(h - half(y))
+
+  One share for the whole picture follows from how much the coarse pass still corrects, compared with the fine one:
+
+      ratio = mean |h - half(x)| / max(mean |y - x|, LEAST_CORRECTION)
+      share = clip(SLOPE * (ratio - THRESHOLD), 0, 1)
+
+  Small blur, which is gone at half the size, gives a small ratio and no share. docs/results.md says how the constants
+  were chosen, and what the blend gains.
+
+With three scales, the pass at half the size is itself such a combination.
+
+References:
+    Nah, Kim, Lee, "Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring", CVPR 2017.
+    Tao et al., "Scale-Recurrent Network for Deep Image Deblurring", CVPR 2018.
+"""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from unet_deblur_tf.models.layers import PACKAGE, BilinearUpsampling2D, CropLike, ReflectPadding2D
+
+SLOPE, THRESHOLD = 1.4, 0.6
+LEAST_CORRECTION = 2.5 / 255  # a fine pass that corrects less says that the picture is sharp
+
+
+def at_scales(network: keras.Model, scales: int) -> keras.Model:
+    """Combines the passes of a network over the picture at several sizes, from coarse to fine.
+
+    Args:
+        network: `keras.Model` as `models.unet.unet` builds it, guided or not. Its weights are shared.
+        scales: int, the number of sizes: 1 for the picture alone, 2 for half the size as well, and so on.
+
+    Returns:
+        `keras.Model` from pictures float32 `(batch, height, width, 3)` in 0..1 to restored ones of the same shape.
+
+    Raises:
+        ValueError: if `scales` is not a positive int.
+    """
+    if not isinstance(scales, int) or scales < 1:
+        raise ValueError(f"scales must be a positive int. Received: scales={scales!r}")
+    image = keras.Input((None, None, 3), name="image")
+    return keras.Model(image, _coarse_to_fine(network, image, scales), name=network.name)
+
+
+def _coarse_to_fine(network, image, scales, depth=1):
+    """The result for `image` of as many scales. The names of layers begin with `scale` and the depth."""
+    guided, name = is_guided(network), f"scale{depth}"
+    if scales == 1 and guided:
+        return network([image, keras.layers.Rescaling(0.0, dtype="float32", name=f"{name}_no_guide")(image)])
+    if scales == 1:
+        return network(image)
+
+    def double(x):
+        x = BilinearUpsampling2D(dtype="float32", name=f"{name}_double")(x)
+        return CropLike(dtype="float32", name=f"{name}_crop")([x, image])
+
+    small = _half(image, f"{name}_half")
+    coarse = _coarse_to_fine(network, small, scales - 1, depth + 1)
+    subtract = keras.layers.Subtract(dtype="float32", name=f"{name}_correction")
+    if guided:
+        return network([image, double(subtract([coarse, small]))])
+    fine = network(image)
+    share = CoarseShare(name=f"{name}_share")([image, fine, small, coarse])
+    exchanged = double(subtract([coarse, _half(fine, f"{name}_half_fine")]))
+    exchanged = keras.layers.Multiply(dtype="float32", name=f"{name}_exchanged")([exchanged, share])
+    return keras.layers.Add(dtype="float32", name=f"{name}_blend")([fine, exchanged])
+
+
+def _half(image, name):
+    """Means of blocks of 2x2 pixels. A last odd row or column is mirrored first."""
+    image = ReflectPadding2D(2, dtype="float32", name=f"{name}_pad")(image)
+    return keras.layers.AveragePooling2D(2, dtype="float32", name=name)(image)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class CoarseShare(keras.layers.Layer):
+    """The share of the coarse result in a blend, one number per picture: see the formula of this module.
+
+    Called on `[image, fine, small, coarse]`: the picture, what the network made of it, and both at half the size.
+
+    Input shape: twice `(batch, height, width, channels)`, twice `(batch, height / 2, width / 2, channels)`, rounded up.
+    Output shape: float32 `(batch, 1, 1, 1)` in 0..1.
+    """
+
+    def __init__(self, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+
+    def call(self, inputs):
+        image, fine, small, coarse = inputs
+
+        def correction(restored, blurred):
+            return ops.mean(ops.abs(restored - blurred), axis=(1, 2, 3), keepdims=True)
+
+        return blend_share(correction(fine, image), correction(coarse, small))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], 1, 1, 1)
+
+
+def blend_share(fine, coarse):
+    """The share of the coarse result, from the mean corrections mean |y - x| and mean |h - half(x)|, in 0..1."""
+    return ops.clip(SLOPE * (coarse / ops.maximum(fine, LEAST_CORRECTION) - THRESHOLD), 0.0, 1.0)
+
+
+def is_guided(network: keras.Model) -> bool:
+    """Whether a network takes a coarse correction as its second input."""
+    return len(getattr(network, "inputs", None) or ()) == 2
+
+
+def trunk_of(network: keras.Model) -> keras.Model:
+    """The network that `at_scales` combined; a network of one scale is returned as it is."""
+    return next((layer for layer in network.layers if isinstance(layer, keras.Model)), network)
+
+
+def inputs_of_trunk(network: keras.Model, pictures):
+    """What the network that `at_scales` combined receives at the largest size: the pictures, or [pictures, guide]."""
+    trunk = trunk_of(network)
+    pictures = ops.convert_to_tensor(pictures)
+    if not is_guided(trunk):
+        return pictures
+    history = network.output._keras_history  # the last call of the trunk
+    _, guide = history.operation._inbound_nodes[history.node_index].input_tensors
+    return [pictures, keras.Model(network.input, guide)(pictures)]
+
+
+def scales_of(network: keras.Model) -> int:
+    """The number of scales that `at_scales` combined."""
+    return 1 + sum(layer.name.endswith("_half") for layer in network.layers if trunk_of(network) is not network)
+
+
+def change_trunk(network: keras.Model, change: Callable[[keras.Model], keras.Model]) -> keras.Model:
+    """Applies a function from network to network to the network that `at_scales` combined, and combines again."""
+    trunk = trunk_of(network)
+    return change(network) if trunk is network else at_scales(change(trunk), scales_of(network))

@@ -60,7 +60,7 @@ def make_pairs(count, cache_dir):
     from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
     from unet_deblur_tf.data.synthesis.scenes import scene
 
-    difficulty = DIFFICULTIES["gopro"]
+    difficulty = DIFFICULTIES["large"]
     folder = cache_dir / "benchmark/train/MADE"
 
     def make(number):

@@ -39,10 +39,10 @@ MIXTURE = (
     ("mixed", True, 1, 600),
     ("mixed", True, 2, 600),
     ("mixed", False, 0, 300),
-    ("gopro", True, 0, 200),
+    ("large", True, 0, 200),
 )
 # The third round: a third of the crops has large blur.
-LARGE = (*MIXTURE, *(("gopro", True, seed, 400, CUT_OUT) for seed in (1, 2, 3)))
+LARGE = (*MIXTURE, *(("large", True, seed, 400, CUT_OUT) for seed in (1, 2, 3)))
 SETS = {
     # What short comparisons are trained on.
     "small": (("quick", True, 0, 480), ("quick", False, 0, 480)),
@@ -91,7 +91,7 @@ def gather(arguments, photos, output):
         made = make_split("train", settings, kept if from_photos else (), seed)
         link(made, output / "train" / f"{difficulty}_{'photos' if from_photos else 'scenes'}_{seed}")
     for split in ("val", "test"):
-        for difficulty in dict.fromkeys(difficulty for difficulty, *_ in SETS[arguments.set] if difficulty != "gopro"):
+        for difficulty in dict.fromkeys(difficulty for difficulty, *_ in SETS[arguments.set] if difficulty != "large"):
             link(make_split(split, DIFFICULTIES[difficulty], held_out), output / split / difficulty)
     for number, folder in enumerate(arguments.pairs):
         for pair, turn in itertools.product(pairs_to("train", folder), range(arguments.repeat)):

@@ -60,10 +60,10 @@ GROUPS = {
     "forward": Group(0.06, dict(blur=(2, 16), rotation=0.8, gamma=None, forward=0.08), (0.7, 3)),
     "scenes": Group(0.05, dict(blur=(2, 24), gamma=None), None),
     # GoPro's kind of blur: separate, sharpened, compressed frames.
-    "frames": Group(0.27, dict(blur=(5, 50), rotation=0.4, frames=(7, 9, 11, 13)), (0.6, 2)),
+    "frames": Group(0.32, dict(blur=(4, 50), rotation=0.4, frames=(7, 9, 11, 13)), (0.7, 2)),
 }
 # Of the crops that are trained on; they are not rendered.
-REAL = {"pairs": 0.08, "video": 0.02}
+REAL = {"pairs": 0.09, "video": 0.01}
 # Of the blurred crops, since photos are taken in little light and come as JPEG files.
 NOISY_SHARE, LARGEST_NOISE = 0.3, 12.0  # levels of 255 at mid-grey
 JPEG_SHARE, JPEG_QUALITIES = 0.2, (60, 98)

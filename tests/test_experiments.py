@@ -10,9 +10,11 @@ from pathlib import Path
 import average
 import gather
 import keras
+import long_training
 import numpy as np
 import pytest
 import robustness
+import stream
 import stress
 import unpack
 from helpers import SMALL_WIDTHS, randomise
@@ -20,7 +22,7 @@ from helpers import SMALL_WIDTHS, randomise
 from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models.loading import load_network
+from unet_deblur_tf.models.loading import find_model, load_network
 from unet_deblur_tf.models.unet import unet
 
 NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
@@ -153,3 +155,38 @@ def test_what_is_unpacked_are_the_crops(tmp_path):
     pair = next(pair for pair in found if pair.sequence == "small/0-1" and pair.name == "0-1-0002")
     np.testing.assert_array_equal(read_picture(pair.blur), crops[0, 2, 0])
     np.testing.assert_array_equal(read_picture(pair.sharp), crops[0, 2, 1])
+
+
+def test_a_long_training_goes_on_where_it_stopped(tmp_path, save_picture, picture, monkeypatch):
+    for number in range(11):
+        save_picture(tmp_path / f"photos/{number}.png", np.kron(picture, np.ones((4, 4, 1), np.uint8)))
+    small = {name: group._replace(changes={**group.changes, "blur": (2, 6)}) for name, group in stream.GROUPS.items()}
+    monkeypatch.setattr(stream, "GROUPS", small)
+    monkeypatch.setattr(long_training, "GROUPS", small)
+    monkeypatch.setattr(stream, "PER_FILE", 1)
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path / "run"), "--photos", str(tmp_path / "photos"), "--workers", "2",
+                                      "--crop", "32", "--batch-size", "2", "--variant", "lite", "--start-from", "lite",
+                                      "--precision", "float32", "--seconds", "1"])  # fmt: skip
+    arguments = long_training.parse_arguments()
+    long_training.main(arguments)
+    state = tmp_path / "run/state.npz"
+    with np.load(state) as saved:
+        first = {name: saved[name] for name in saved.files}
+    assert first["step"] >= 1
+    assert list((tmp_path / "run/crops/frames").glob("*.npy"))
+
+    long_training.main(arguments)
+    with np.load(state) as saved:
+        assert saved["step"] > first["step"]
+        assert np.abs(saved["v0"] - first["v0"]).max() > 0
+    before = state.read_bytes()
+    arguments.finish = 2
+    long_training.main(arguments)
+    assert state.read_bytes() == before
+    finished = load_network(tmp_path / "run/finished.keras")
+    start = load_network(find_model("lite"))
+    assert 0 < np.abs(finished.get_weights()[0] - start.get_weights()[0]).max() < 0.01
+    assert json.loads((tmp_path / "run/run.json").read_text())["settings"]["variant"] == "lite"
+    arguments.variant, arguments.start_from = "unet", None
+    with pytest.raises(InputError, match="is of the variant lite, not unet"):
+        long_training.main(arguments)

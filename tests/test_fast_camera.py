@@ -21,7 +21,7 @@ FRAMES = dataclasses.replace(
 def test_a_plain_camera_only_encodes():
     light = np.random.default_rng(0).uniform(0, 1.2, (20, 30, 3)).astype(np.float32)
     expected = 255 * np.minimum(light, 1) ** (1 / 2.2)
-    found = develop(np.random.default_rng(1), light, Settings(noise=0, sharpening=0, quality=None))
+    found = develop(np.random.default_rng(1), light, Settings(softness=0, noise=0, sharpening=0, quality=None))
     assert np.abs(found - expected).max() <= 0.5 + 1e-3
 
 
@@ -31,13 +31,20 @@ def test_sharpening_is_an_unsharp_mask():
     # OpenCV cuts the Gaussian off earlier than SciPy does, which is under a level here.
     smooth = scipy.ndimage.gaussian_filter(encoded, (1.2, 1.2, 0), mode="mirror")
     expected = np.clip(255 * (encoded + 0.9 * (encoded - smooth)), 0, 255)
-    found = develop(np.random.default_rng(1), light, Settings(noise=0, sharpening=0.9, quality=None))
+    found = develop(np.random.default_rng(1), light, Settings(softness=0, noise=0, sharpening=0.9, quality=None))
     assert np.abs(found - expected).max() <= 1.5
+
+
+def test_softness_is_a_gaussian_blur_of_the_light():
+    light = np.random.default_rng(0).uniform(0.2, 0.5, (40, 50, 3)).astype(np.float32)
+    expected = 255 * scipy.ndimage.gaussian_filter(light, (0.9, 0.9, 0), mode="mirror") ** (1 / GAMMA)
+    found = develop(np.random.default_rng(1), light, Settings(softness=0.9, noise=0, sharpening=0, quality=None))
+    assert np.abs(found - expected).max() <= 1
 
 
 def test_noise_has_the_deviation_asked_for():
     light = np.full((200, 200, 3), 0.5**GAMMA, np.float32)  # mid-grey once encoded
-    found = develop(np.random.default_rng(0), light, Settings(noise=2.0, sharpening=0, quality=None))
+    found = develop(np.random.default_rng(0), light, Settings(softness=0, noise=2.0, sharpening=0, quality=None))
     assert found.mean() == pytest.approx(127.5, abs=0.1)
     assert found.std() == pytest.approx(2.0, rel=0.05)
 
@@ -45,7 +52,7 @@ def test_noise_has_the_deviation_asked_for():
 def test_compression_keeps_colours_in_their_channels():
     light = np.zeros((32, 32, 3), np.float32)
     light[..., 0] = 1
-    found = develop(np.random.default_rng(0), light, Settings(noise=0, sharpening=0, quality=90))
+    found = develop(np.random.default_rng(0), light, Settings(softness=0, noise=0, sharpening=0, quality=90))
     assert np.abs(found.astype(int) - [255, 0, 0]).max() < 5
 
 
@@ -54,6 +61,8 @@ def test_settings_stay_within_their_ranges():
     assert {settings.quality for settings in drawn if settings.quality} == set(range(75, 96))
     assert 0.7 < np.mean([settings.quality is not None for settings in drawn]) < 0.9
     assert max(settings.sharpening for settings in drawn) <= 1.2
+    assert 0.3 <= min(settings.softness for settings in drawn) < 0.35
+    assert 0.95 < max(settings.softness for settings in drawn) <= 1.0
 
 
 def straight(monkeypatch, duty):
@@ -66,7 +75,7 @@ def straight(monkeypatch, duty):
 
     monkeypatch.setattr(blur, "trajectory", trajectory)
     monkeypatch.setattr(fast_camera, "DUTY", (duty, duty * 1.001))
-    monkeypatch.setattr(fast_camera, "draw_settings", lambda rng: Settings(0, 0, None))
+    monkeypatch.setattr(fast_camera, "draw_settings", lambda rng: Settings(0, 0, 0, None))
 
 
 def line(difficulty, width):
@@ -118,5 +127,6 @@ def test_pairs_are_deterministic_and_without_motion_alike():
 
 
 def test_pairs_of_a_continuous_exposure_are_still_found_in_the_cache():
-    assert "frames" not in describe(DIFFICULTIES["gopro"])
+    assert "frames" not in describe(DIFFICULTIES["large"])
+    assert describe(DIFFICULTIES["gopro"])["frames"] == (7, 9, 11, 13)
     assert describe(FRAMES)["frames"] == (7,)

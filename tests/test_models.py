@@ -26,9 +26,9 @@ PARAMETERS = {
     "concat_se": 5_608_707 + 43_520,
     "concat_reduce": 8_381_187,
     "concat_reduce_se": 8_381_187 + 43_520,
-    # Beside "unet": the kernel of the guide, 9 * 3 * 32; three blocks of 256 channels and two of 128, each
-    # 2 * 9 * C * C and batch norm 4 * C.
-    "multiscale": 4_318_467 + 864 + 3 * (1_179_648 + 1_024) + 2 * (294_912 + 512),
+    # Beside "unet": the kernel of the guide, 9 * 3 * 32; three blocks of C = 256 channels, each with convolutions of
+    # 2 * 9 * C * C and batch norm of 4 * C.
+    "multiscale": 4_318_467 + 864 + 3 * (1_179_648 + 1_024),
     # Convolutions 1,056,624, batch norm 2 * 2 * (48 + 64 + 96 + 96 + 64 + 96 + 96 + 64 + 48), the output's 12 biases.
     "lite": 1_058_572,
 }

@@ -133,7 +133,11 @@ def test_light_is_averaged_and_not_its_encoding():
 
 @pytest.mark.parametrize(
     ("name", "low", "high"),
-    [("quick", 24, 31), ("mixed", 23, 31), pytest.param("gopro", 23, 27, marks=pytest.mark.slow)],
+    [
+        ("quick", 24, 31),
+        ("mixed", 23, 31),
+        *(pytest.param(name, 23, 27, marks=pytest.mark.slow) for name in ("gopro", "large")),
+    ],
 )
 def test_difficulty_gives_the_input_quality_it_promises(name, low, high):
     difficulty = DIFFICULTIES[name]

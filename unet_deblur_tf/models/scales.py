@@ -35,12 +35,14 @@ SLOPE, THRESHOLD = 1.4, 0.6
 LEAST_CORRECTION = 2.5 / 255  # a fine pass that corrects less says that the picture is sharp
 
 
-def at_scales(network: keras.Model, scales: int) -> keras.Model:
+def at_scales(network: keras.Model, scales: int, every: bool = False) -> keras.Model:
     """Combines the passes of a network over the picture at several sizes, from coarse to fine.
 
     Args:
         network: `keras.Model` as `models.unet.unet` builds it, guided or not. Its weights are shared.
         scales: int, the number of sizes: 1 for the picture alone, 2 for half the size as well, and so on.
+        every: bool, whether the model returns the results of all sizes, from the largest to the smallest, so that all
+            can be trained.
 
     Returns:
         `keras.Model` from pictures float32 `(batch, height, width, 3)` in 0..1 to restored ones of the same shape.
@@ -51,31 +53,33 @@ def at_scales(network: keras.Model, scales: int) -> keras.Model:
     if not isinstance(scales, int) or scales < 1:
         raise ValueError(f"scales must be a positive int. Received: scales={scales!r}")
     image = keras.Input((None, None, 3), name="image")
-    return keras.Model(image, _coarse_to_fine(network, image, scales), name=network.name)
+    results = _coarse_to_fine(network, image, scales)
+    return keras.Model(image, results if every else results[0], name=network.name)
 
 
 def _coarse_to_fine(network, image, scales, depth=1):
-    """The result for `image` of as many scales. The names of layers begin with `scale` and the depth."""
+    """The results for `image`, from the largest size to the smallest. Layers are named `scale` and the depth."""
     guided, name = is_guided(network), f"scale{depth}"
     if scales == 1 and guided:
-        return network([image, keras.layers.Rescaling(0.0, dtype="float32", name=f"{name}_no_guide")(image)])
+        return [network([image, keras.layers.Rescaling(0.0, dtype="float32", name=f"{name}_no_guide")(image)])]
     if scales == 1:
-        return network(image)
+        return [network(image)]
 
     def double(x):
         x = BilinearUpsampling2D(dtype="float32", name=f"{name}_double")(x)
         return CropLike(dtype="float32", name=f"{name}_crop")([x, image])
 
     small = _half(image, f"{name}_half")
-    coarse = _coarse_to_fine(network, small, scales - 1, depth + 1)
+    smaller = _coarse_to_fine(network, small, scales - 1, depth + 1)
+    coarse = smaller[0]
     subtract = keras.layers.Subtract(dtype="float32", name=f"{name}_correction")
     if guided:
-        return network([image, double(subtract([coarse, small]))])
+        return [network([image, double(subtract([coarse, small]))]), *smaller]
     fine = network(image)
     share = CoarseShare(name=f"{name}_share")([image, fine, small, coarse])
     exchanged = double(subtract([coarse, _half(fine, f"{name}_half_fine")]))
     exchanged = keras.layers.Multiply(dtype="float32", name=f"{name}_exchanged")([exchanged, share])
-    return keras.layers.Add(dtype="float32", name=f"{name}_blend")([fine, exchanged])
+    return [keras.layers.Add(dtype="float32", name=f"{name}_blend")([fine, exchanged]), *smaller]
 
 
 def _half(image, name):

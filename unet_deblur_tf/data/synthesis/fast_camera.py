@@ -1,8 +1,10 @@
-"""Simulates the frames of a high-speed camera, with noise, sharpening and compression, like those behind GoPro's pairs.
+"""Simulates the frames of a high-speed camera, soft, sharpened and compressed, like those behind GoPro's pairs.
 
 GoPro's blurred pictures are means of 7 to 13 frames at 240 frames per second. In daylight, the camera exposed each
 frame for only a part of its interval, and it sharpened and compressed each frame before the authors averaged them. So
-the blurred pictures show separate copies of thin lines, and the sharp pictures show the halos of the sharpening.
+the blurred pictures show separate copies of thin lines, and the sharp pictures show the halos of the sharpening. Photos
+that were reduced have more fine detail than such a camera sees. `SOFTNESS` takes it away: the spectrum of the sharp
+pictures is then that of GoPro's training part (`experiments/compare_blur.py` draws both).
 
 References:
     Nah, Kim, Lee, "Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring", CVPR 2017.
@@ -14,6 +16,7 @@ import cv2
 import numpy as np
 
 GAMMA = 2.2
+SOFTNESS = (0.3, 1.0)  # blur of the lens and the sensor: standard deviation of a Gaussian, in pixels
 DUTY = (0.05, 0.8)  # (smallest, largest) exposed share of a frame's interval, drawn log-uniformly
 LARGEST_NOISE = 2.0  # largest standard deviation at mid-grey, in levels of 255
 LARGEST_SHARPENING, RADIUS = 1.2, 1.2  # unsharp mask: largest weight, and standard deviation of the Gaussian in pixels
@@ -25,11 +28,13 @@ class Settings(NamedTuple):
     """How a camera processes its frames.
 
     Attributes:
+        softness: float, standard deviation of the blur of the lens and the sensor, in pixels.
         noise: float, standard deviation of the noise at mid-grey, in levels of 255.
         sharpening: float, weight of the unsharp mask.
         quality: int, JPEG quality; None for no compression.
     """
 
+    softness: float
     noise: float
     sharpening: float
     quality: int | None
@@ -37,13 +42,14 @@ class Settings(NamedTuple):
 
 def draw_settings(rng: np.random.Generator) -> Settings:
     """Draws the settings of a camera at random."""
+    softness = rng.uniform(*SOFTNESS)
     noise, sharpening = rng.uniform(0, LARGEST_NOISE), rng.uniform(0, LARGEST_SHARPENING)
     quality = int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))
-    return Settings(noise, sharpening, quality if rng.random() < COMPRESSED else None)
+    return Settings(softness, noise, sharpening, quality if rng.random() < COMPRESSED else None)
 
 
 def develop(rng, light, settings):
-    """Simulates how the camera turns light into a frame: encoding, noise, sharpening, compression.
+    """Simulates how the camera turns light into a frame: softness, encoding, noise, sharpening, compression.
 
     Args:
         rng: `numpy.random.Generator`, for the noise.
@@ -53,6 +59,8 @@ def develop(rng, light, settings):
     Returns:
         uint8 `(height, width, 3)`.
     """
+    if settings.softness:
+        light = cv2.GaussianBlur(light, (0, 0), settings.softness)
     picture = np.clip(light, 0, 1) ** (1 / GAMMA)
     deviation = settings.noise / 255 * np.sqrt(0.2 + 1.6 * picture)
     picture = picture + deviation * rng.standard_normal(picture.shape, dtype=np.float32)

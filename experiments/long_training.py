@@ -18,6 +18,7 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -162,7 +163,8 @@ class Training:
             targets = [sharp]
             for _ in range(self.scales - 1):
                 targets.append(half(targets[-1]))
-            losses.append(float(self.model.train_on_batch(blurred, targets if self.scales > 1 else sharp)))
+            loss = self.model.train_on_batch(blurred, targets if self.scales > 1 else sharp)
+            losses.append(float(loss[0] if isinstance(loss, list) else loss))  # the sum comes first
             self.model.reset_metrics()
             self.step += 1
             now = time.perf_counter()
@@ -274,6 +276,7 @@ def keep_rendering(folder, photos, number, workers):
     """Renders files of crops for as long as the process lives, but not much faster than they are trained on."""
     import cv2
 
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the end of the training ends it without a word
     cv2.setNumThreads(1)
     rng = np.random.default_rng([number, time.time_ns()])
     shares = np.array([group.share for group in GROUPS.values()])

@@ -22,7 +22,8 @@ from helpers import SMALL_WIDTHS, randomise
 from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models.loading import find_model, load_network
+from unet_deblur_tf.models.loading import load, load_network
+from unet_deblur_tf.models.scales import trunk_of
 from unet_deblur_tf.models.unet import unet
 
 NAMES = ("train/a/{}/0.png", "train/a/{}/1.png", "test/b/{}/2.png")
@@ -157,7 +158,8 @@ def test_what_is_unpacked_are_the_crops(tmp_path):
     np.testing.assert_array_equal(read_picture(pair.sharp), crops[0, 2, 1])
 
 
-def test_a_long_training_goes_on_where_it_stopped(tmp_path, save_picture, picture, monkeypatch):
+@pytest.mark.parametrize(("variant", "start"), [("lite", "lite"), ("multiscale", "unet")])
+def test_a_long_training_goes_on_where_it_stopped(variant, start, tmp_path, save_picture, picture, monkeypatch):
     for number in range(11):
         save_picture(tmp_path / f"photos/{number}.png", np.kron(picture, np.ones((4, 4, 1), np.uint8)))
     small = {name: group._replace(changes={**group.changes, "blur": (2, 6)}) for name, group in stream.GROUPS.items()}
@@ -165,7 +167,7 @@ def test_a_long_training_goes_on_where_it_stopped(tmp_path, save_picture, pictur
     monkeypatch.setattr(long_training, "GROUPS", small)
     monkeypatch.setattr(stream, "PER_FILE", 1)
     monkeypatch.setattr(sys, "argv", ["", str(tmp_path / "run"), "--photos", str(tmp_path / "photos"), "--workers", "2",
-                                      "--crop", "32", "--batch-size", "2", "--variant", "lite", "--start-from", "lite",
+                                      "--crop", "32", "--batch-size", "2", "--variant", variant, "--start-from", start,
                                       "--precision", "float32", "--seconds", "1"])  # fmt: skip
     arguments = long_training.parse_arguments()
     long_training.main(arguments)
@@ -184,9 +186,9 @@ def test_a_long_training_goes_on_where_it_stopped(tmp_path, save_picture, pictur
     long_training.main(arguments)
     assert state.read_bytes() == before
     finished = load_network(tmp_path / "run/finished.keras")
-    start = load_network(find_model("lite"))
-    assert 0 < np.abs(finished.get_weights()[0] - start.get_weights()[0]).max() < 0.01
-    assert json.loads((tmp_path / "run/run.json").read_text())["settings"]["variant"] == "lite"
+    first, given = (trunk_of(network).get_layer("inc_conv2").kernel for network in (finished, load(start)))
+    assert 0 < np.abs(first - given).max() < 0.01
+    assert json.loads((tmp_path / "run/run.json").read_text())["settings"]["variant"] == variant
     arguments.variant, arguments.start_from = "unet", None
-    with pytest.raises(InputError, match="is of the variant lite, not unet"):
+    with pytest.raises(InputError, match=f"is of the variant {variant}, not unet"):
         long_training.main(arguments)

@@ -158,6 +158,7 @@ def test_what_is_unpacked_are_the_crops(tmp_path):
     np.testing.assert_array_equal(read_picture(pair.sharp), crops[0, 2, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "start"), [("lite", "lite"), ("multiscale", "unet")])
 def test_a_long_training_goes_on_where_it_stopped(variant, start, tmp_path, save_picture, picture, monkeypatch):
     for number in range(11):

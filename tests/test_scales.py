@@ -14,10 +14,9 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.exporting.onnx_litert import export_onnx
 from unet_deblur_tf.exporting.saved_model import export
 from unet_deblur_tf.models import scales
-from unet_deblur_tf.models.growing import grow_from
 from unet_deblur_tf.models.loading import at_chosen_scales
 from unet_deblur_tf.models.scales import at_scales, blend_share, inputs_of_trunk, scales_of, trunk_of
-from unet_deblur_tf.models.unet import build, unet
+from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.restoring.tiled import doubled
 
@@ -176,39 +175,6 @@ def test_the_guide_is_what_the_coarse_pass_corrects():
     coarse = trunk_of(network)([small, np.zeros_like(small)])
     expected = tf.image.resize(coarse - small, (32, 50))[:, :31]
     np.testing.assert_allclose(inputs[1], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("style", [dict(), dict(norm="none", activation="leaky_relu")], ids=["batch", "none"])
-@pytest.mark.parametrize("more", [dict(), dict(scale=2, skips="projected")], ids=["full", "half"])
-def test_a_larger_network_starts_as_the_smaller_one(style, more):
-    smaller = randomise(unet(**style, **more, widths=SMALL_WIDTHS))
-    larger = at_scales(unet(**style, **more, widths=SMALL_WIDTHS, blocks={"down4": 2, "up1": 1}, guided=True), 2)
-    grow_from(larger, smaller)
-    picture = random_pictures(40, 56)
-    expected = smaller(picture)
-    assert np.abs(expected - picture).mean() > 0.01
-    np.testing.assert_allclose(larger(picture), expected, atol=1e-6)
-    # And each new weight that is not zero for good can learn.
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(tf.square(larger(picture, training=True) - 0.5))
-    gradients = tape.gradient(loss, larger.trainable_variables)
-    moving = {variable.path for variable, gradient in zip(larger.trainable_variables, gradients) if np.any(gradient)}
-    assert any("block1_conv2/kernel" in path for path in moving)
-    guide = dict(zip((variable.path for variable in larger.trainable_variables), gradients))
-    (first,) = (np.asarray(gradient) for path, gradient in guide.items() if path.endswith("inc_conv1/kernel"))
-    assert np.abs(first.reshape(*first.shape[:2], -1, 2, 3, first.shape[-1])[:, :, :, 1]).max() > 0
-
-
-def test_the_variant_starts_from_the_shipped_network():
-    style = dict(norm="none", activation="leaky_relu")
-    network = build("multiscale", **style)
-    from unet_deblur_tf.models.loading import initialize_from, load
-
-    initialize_from(network, "unet")
-    picture = strip(96, 112)[np.newaxis] / np.float32(65535)
-    np.testing.assert_allclose(network(picture), load("unet")(picture), atol=1e-6)
-    with pytest.raises(InputError, match=r"--start-from lite is a lite with other layers than this multiscale"):
-        initialize_from(network, "lite")
 
 
 def test_the_flag():

@@ -57,7 +57,10 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=flags.seed, default=0, help="seed of weights and crops (default: %(default)s)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
     parser.add_argument(
-        "--start-from", metavar="MODEL", help="start with the weights of a trained network of the same variant and norm"
+        "--start-from",
+        metavar="MODEL",
+        help="start with the weights of a trained network: of the same variant and style, or of unet, from "
+        "which the others (not lite) start without loss",
     )
     parser.add_argument("--fresh", action="store_true", help="discard an interrupted run instead of continuing it")
     parser.add_argument(

@@ -39,11 +39,11 @@ def parse_arguments():
 
 def main(arguments):
     scripts.quiet_tensorflow()
-    from unet_deblur_tf.models.loading import find_model, load_network
+    from unet_deblur_tf.models.loading import at_chosen_scales, find_model, load_network
 
     photos = training_photos(arguments.photos)
     sets = {"hard": hard_pairs(photos), "forward": forward_pairs(photos)}
-    networks = {model: load_network(find_model(model)) for model in arguments.models}
+    networks = {model: at_chosen_scales(load_network(find_model(model))) for model in arguments.models}
     print("model, set: greatest correction (median, 99 %, all), mean and smallest gain in dB")
     for model, network in networks.items():
         for name, pairs in sets.items():

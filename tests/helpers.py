@@ -133,6 +133,7 @@ GMACS = {
     "concat_reduce": 20.857,
     "concat_reduce_se": 20.857,
     "multiscale": 10.519,
+    "naf": 12.215,
     "lite": 1.763,
 }
 

@@ -40,9 +40,12 @@ def blend(image, fine, coarse):
 
 def one_pass(
     weights, image, guide=None, skips="own", attention=False, compress=False, norm="batch", head="residual", slope=0.0,
-    scale=1, blocks=None,
+    scale=1, block="conv", blocks=None, resizing="fixed",
 ):  # fmt: skip
     """What the network makes of a picture, and of a guide if it takes one."""
+    if block == "naf":
+        assert (skips, resizing, scale, guide) == ("added", "learned", 1, None)
+        return naf(weights, image, blocks, head)
 
     def activate(x):
         return np.where(x > 0, x, slope * x)
@@ -161,3 +164,60 @@ def squeeze_excitation(x, arrays):
     squeeze, excite = arrays
     hidden = np.maximum(x.mean(axis=(0, 1)) @ squeeze, 0)
     return x / (1 + np.exp(-(hidden @ excite)))
+
+
+def naf(weights, image, blocks, head):
+    """NAFNet, from its paper: Chen et al., "Simple Baselines for Image Restoration", ECCV 2022, figure 3c."""
+
+    def naf_blocks(x, name):
+        for number in range(1, blocks.get(name, 0) + 1):
+            x = naf_block(x, dict(parts_of(f"{name}_block{number}")))
+        return x
+
+    def parts_of(block):
+        return (
+            (name.removeprefix(f"{block}_"), arrays) for name, arrays in weights.items() if name.startswith(f"{block}_")
+        )
+
+    height, width, _ = image.shape
+    x = np.pad(image, [(0, -height % 16), (0, -width % 16), (0, 0)], mode="reflect")
+    x = naf_blocks(conv(x, weights["inc_conv1"]), "inc")
+    levels = []
+    for number in (1, 2, 3, 4):
+        levels.append(x)
+        kernel, bias = weights[f"down{number}_down"]
+        x = sum(x[row::2, column::2] @ kernel[row, column] for row in (0, 1) for column in (0, 1)) + bias
+        x = naf_blocks(x, f"down{number}")
+    for number in (1, 2, 3, 4):
+        x = conv(x, weights[f"up{number}_up"])
+        rows, columns, channels = x.shape
+        x = x.reshape(rows, columns, 2, 2, channels // 4).transpose(0, 2, 1, 3, 4)
+        x = naf_blocks(x.reshape(2 * rows, 2 * columns, channels // 4) + levels[4 - number], f"up{number}")
+    x = conv(x, weights["out_conv"])[:height, :width]
+    return image + x if head == "residual" else 1 / (1 + np.exp(-x))
+
+
+def naf_block(x, parts):
+    """One block, from its arrays by the names of its parts."""
+
+    def normalize(x, arrays):
+        gamma, beta = arrays
+        mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
+        return (x - mean) / np.sqrt(variance + 1e-6) * gamma + beta
+
+    def gate(x):
+        half = x.shape[-1] // 2
+        return x[..., :half] * x[..., half:]
+
+    y = conv(normalize(x, parts["norm1"]), parts["conv1"])
+    kernel, bias = parts["depthwise"]
+    height, width, _ = y.shape
+    padded = np.pad(y, [(1, 1), (1, 1), (0, 0)])
+    taps = [(row, column) for row in range(3) for column in range(3)]
+    y = bias + sum(padded[r : r + height, c : c + width] * kernel[r, c, :, 0] for r, c in taps)
+    y = gate(y)
+    matrix, bias = parts["attention"]
+    y = y * (y.mean(axis=(0, 1)) @ matrix + bias)
+    x = x + parts["scale1"][0] * conv(y, parts["conv2"])
+    y = gate(conv(normalize(x, parts["norm2"]), parts["conv3"]))
+    return x + parts["scale2"][0] * conv(y, parts["conv4"])

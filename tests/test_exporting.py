@@ -23,7 +23,16 @@ from unet_deblur_tf.models.transforms import with_local_pooling
 from unet_deblur_tf.models.unet import build, unet
 
 # `concat_se` and `lite`, which are left, have most parts between them.
-SLOW = ("unet", "concat", "concat_reduce", "concat_reduce_se", "concat_se, local", "concat_reduce_se, local")
+SLOW = (
+    "unet",
+    "multiscale",
+    "naf",
+    "concat",
+    "concat_reduce",
+    "concat_reduce_se",
+    "concat_se, local",
+    "concat_reduce_se, local",
+)
 
 
 @pytest.fixture(

@@ -19,7 +19,7 @@ STYLES = {
     "none": dict(norm="none", activation="leaky_relu"),
     "none, ReLU": dict(norm="none", activation="relu"),
 }
-LARGER = [name for name, arguments in VARIANTS.items() if arguments["skips"] != "projected" and name != "unet"]
+LARGER = [name for name, arguments in VARIANTS.items() if arguments["skips"] in ("own", "all") and name != "unet"]
 
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
@@ -70,7 +70,8 @@ def test_gates_start_at_one_half():
 
 
 @pytest.mark.parametrize(
-    ("variant", "source"), [("unet", "concat"), ("lite", "unet"), ("unet", "lite"), ("concat", "concat_se")]
+    ("variant", "source"),
+    [("unet", "concat"), ("lite", "unet"), ("unet", "lite"), ("concat", "concat_se"), ("naf", "unet")],
 )
 def test_what_cannot_grow_is_named(variant, source):
     smaller = build(source, widths=SMALL_WIDTHS)

@@ -45,15 +45,15 @@ def test_equals_the_trained_form(variant, style):
         np.testing.assert_allclose(fast(image), expected, atol=1e-4 if layer_norm else 3e-5, rtol=1e-5)
     for weight, value in zip(network.weights, before):
         np.testing.assert_array_equal(weight, value)
-    assert bool(norms(network)) == (style == {})
+    assert bool(norms(network)) == (style == {} and variant != "naf")
     assert norms(fast) == []
     # Layer norm takes all levels together.
     compressing = VARIANTS[variant].get("compress") and style.get("norm") != "layer"
     assert layers(fast, LevelCompression) == [f"up{number}_reduce_conv1" for number in range(1, 5) if compressing]
-    joining = VARIANTS[variant]["skips"] != "projected"
+    joining = VARIANTS[variant]["skips"] in ("own", "all")
     assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, 5) if joining]
-    assert "up1_conv2" in layers(fast, WinogradConvolution)
-    assert ("out_conv" in layers(fast, Convolution)) == (variant != "lite")  # whose last convolution is 3x3
+    assert ("up1_conv2" in layers(fast, WinogradConvolution)) == (variant != "naf")
+    assert ("out_conv" in layers(fast, Convolution)) == (variant not in ("lite", "naf"))  # whose last one is 3x3
 
 
 @pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
@@ -61,7 +61,7 @@ def test_equals_the_trained_form(variant, style):
 def test_the_form_for_training_has_the_same_gradients(variant, style):
     network = randomise(build(variant, **style, widths=SMALL_WIDTHS))
     fast = for_training(network)
-    joining = VARIANTS[variant]["skips"] != "projected"
+    joining = VARIANTS[variant]["skips"] in ("own", "all")
     assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, 5) if joining]
     assert {id(weight) for weight in fast.weights} == {id(weight) for weight in network.weights}
     image, target = random_pictures(48, 80, count=2), random_pictures(48, 80, count=2)
@@ -82,7 +82,7 @@ def test_the_form_for_training_has_the_same_gradients(variant, style):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_where_it_is_worthwhile(variant, monkeypatch):
     monkeypatch.setattr(levels, "MIN_UPSAMPLED_CHANNELS", MIN_UPSAMPLED_CHANNELS)
-    by_skips = {"own": 2, "all": 2 if VARIANTS[variant].get("compress") else 4, "projected": 0}
+    by_skips = {"own": 2, "all": 2 if VARIANTS[variant].get("compress") else 4, "projected": 0, "added": 0}
     stages = by_skips[VARIANTS[variant]["skips"]]
     fast = for_inference(build(variant))
     assert layers(fast, LevelConvolution) == [f"up{number}_conv1" for number in range(1, stages + 1)]

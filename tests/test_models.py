@@ -12,6 +12,7 @@ from helpers import GMACS, SMALL_WIDTHS, random_pictures, randomise
 from reference import forward
 
 from unet_deblur_tf.configs import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, PRECISIONS, VARIANTS
+from unet_deblur_tf.explaining.gradcam import output_layer
 from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation, PixelShuffle, PixelUnshuffle
 from unet_deblur_tf.models.scales import scales_of, trunk_of
 from unet_deblur_tf.models.transforms import in_precision
@@ -29,6 +30,8 @@ PARAMETERS = {
     # Beside "unet": the kernel of the guide, 9 * 3 * 32; three blocks of C = 256 channels, each with convolutions of
     # 2 * 9 * C * C and batch norm of 4 * C.
     "multiscale": 4_318_467 + 864 + 3 * (1_179_648 + 1_024),
+    # As published: 17.1 M (Chen et al., ECCV 2022, table 6 and the authors' code), here to the last one.
+    "naf": 17_111_907,
     # Convolutions 1,056,624, batch norm 2 * 2 * (48 + 64 + 96 + 96 + 64 + 96 + 96 + 64 + 48), the output's 12 biases.
     "lite": 1_058_572,
 }
@@ -138,10 +141,10 @@ def test_layer_names_follow_the_figure(variant):
     model = trunk_of(build(variant))
     with_weights = [layer.name for layer in model.layers if layer.weights]
     assert {name.split("_")[0] for name in with_weights} == set(FIGURE_LAYERS)
-    # The output of each of layers 1-9 is its second activation, at these widths.
-    widths = [model.get_layer(f"{name}_act2").output.shape[-1] for name in FIGURE_LAYERS[:-1]]
-    lite = [48, 64, 96, 96, 64, 96, 96, 64, 48]
-    assert widths == (lite if variant == "lite" else [32, 64, 128, 256, 256, 128, 64, 32, 32])
+    # The outputs of layers 1-9 have these widths.
+    widths = [model.get_layer(output_layer(model, name)).output.shape[-1] for name in FIGURE_LAYERS[:-1]]
+    others = {"lite": [48, 64, 96, 96, 64, 96, 96, 64, 48], "naf": [32, 64, 128, 256, 512, 256, 128, 64, 32]}
+    assert widths == others.get(variant, [32, 64, 128, 256, 256, 128, 64, 32, 32])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -275,11 +278,17 @@ def macs_of_pass(model, side):
             continue
         sources = layer.input if isinstance(layer.input, list) else [layer.input]
         side = size[sources[0]._keras_history.operation.name]
-        if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D | PixelUnshuffle):
+        strided = isinstance(layer, keras.layers.Conv2D) and layer.strides == (2, 2)
+        if strided or isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D | PixelUnshuffle):
             side //= 2
         elif isinstance(layer, BilinearUpsampling2D | PixelShuffle):
             side *= 2
         size[layer.name] = side
-        if isinstance(layer, keras.layers.Conv2D):
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             macs += side**2 * int(np.prod(layer.kernel.shape))
     return macs
+
+
+def test_naf_has_the_published_cost():
+    """16 GMACs at 256x256 (Chen et al., "Simple Baselines for Image Restoration", ECCV 2022)."""
+    assert macs_of_pass(build("naf"), 256) / 1e9 == pytest.approx(16, abs=0.1)

@@ -18,7 +18,9 @@ from unet_deblur_tf.restoring.memory import RESTORING_BYTES, restoring_bytes_per
 from unet_deblur_tf.restoring.restorer import Restorer
 
 # Graphs of the compressing variants take long to build.
-BY_EFFORT = [pytest.param(name, marks=pytest.mark.slow if "reduce" in name else ()) for name in VARIANTS]
+BY_EFFORT = [
+    pytest.param(name, marks=pytest.mark.slow if "reduce" in name or name == "naf" else ()) for name in VARIANTS
+]
 ATTENTIVE = [each for each in BY_EFFORT if VARIANTS[each.values[0]].get("attention")]
 
 

@@ -23,7 +23,7 @@ from unet_deblur_tf.models.unet import build, unet
 
 def _slow(name):
     """Those whose parts the others have, too."""
-    slow = ("concat", "concat_reduce", "concat_reduce_se", "concat_se, local")
+    slow = ("naf", "concat", "concat_reduce", "concat_reduce_se", "concat_se, local")
     return pytest.param(name, marks=pytest.mark.slow if name in slow else ())
 
 

@@ -9,6 +9,7 @@ from helpers import lively_network, randomise
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.models.scales import scales_of, trunk_of
 from unet_deblur_tf.models.transforms import receptive_radius
+from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.restoring.tiles import TAPER, spans, tapers
 
 
@@ -38,7 +39,29 @@ def test_large_tiles_are_used_only_beyond_the_receptive_field(step, margin, tile
         assert number == len(found) - 1 or used[-1] < end - margin
 
 
-@pytest.mark.parametrize("variant", [name for name, arguments in VARIANTS.items() if not arguments.get("attention")])
+@pytest.mark.parametrize(
+    ("variant", "radius"),
+    [
+        # Down 2 (1 + 2 + 4 + 8 + 16), pooling 15, up 2 (1 + 2 + 4 + 8), upsampling 2 + 4 + 8 + 16: 137.
+        ("unet", 144),
+        ("concat", 144),
+        ("concat_reduce", 144),
+        # 137 at half the resolution, one pixel of a block, and a 3x3 convolution of blocks at the end: 277.
+        ("lite", 288),
+        # 137 + 96 in three blocks, at both sizes; and what halving and doubling reach.
+        ("multiscale", 240 * 3 + 16),
+        # Convolutions at each size 1 + 1 + 1 + 2 + 2 + 4 + 4 + 8 + 16 + 8 + 4 + 2 + 1 + 1, and 28 * 8.
+        ("naf", 288),
+    ],
+)
+def test_the_receptive_radius_by_hand(variant, radius):
+    assert receptive_radius(build(variant)) == radius
+
+
+SEES_NOT_ALL = [name for name, arguments in VARIANTS.items() if not arguments.get("attention") and name != "naf"]
+
+
+@pytest.mark.parametrize("variant", SEES_NOT_ALL)
 def test_the_receptive_radius_is_an_upper_bound(variant):
     network = lively_network(variant, norm="none")
     if variant == "multiscale":

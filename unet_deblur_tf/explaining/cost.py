@@ -6,6 +6,9 @@ of its input; k: side of the kernel or of the pooling window; h: hidden units.
     convolution          MACs k k c C H W    FLOPs 2 MACs + C H W for the bias
     squeeze              FLOPs H W c (H and W of its input)
     excitation           MACs 2 c h          FLOPs 2 MACs + h for ReLU + 4 c for the sigmoid + C H W for scaling
+    simplified attention MACs c c            FLOPs 2 MACs + c for the bias + C H W for scaling
+    depthwise conv.      MACs k k C H W      FLOPs 2 MACs + C H W for the bias
+    gate, channel scale  FLOPs C H W
     batch norm           FLOPs 2 C H W (at inference)
     layer norm           FLOPs 8 C H W
     ReLU, addition       FLOPs C H W
@@ -32,6 +35,7 @@ import numpy as np
 from unet_deblur_tf.configs import FIGURE_LAYERS, VARIANTS
 from unet_deblur_tf.explaining import keras_flops
 from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation, Squeeze
+from unet_deblur_tf.models.naf import ChannelScale, SimpleGate, SimplifiedAttention
 from unet_deblur_tf.models.scales import scales_of, trunk_of
 from unet_deblur_tf.models.transforms import with_size
 from unet_deblur_tf.models.unet import build
@@ -94,6 +98,9 @@ def _cost(layer):
     size, input_size = int(np.prod(shape)), int(np.prod(inputs[0].shape[1:]))
     macs = other = 0
     match layer:
+        case keras.layers.DepthwiseConv2D():
+            macs = int(np.prod(layer.kernel.shape)) * shape[0] * shape[1]
+            other = size
         case keras.layers.Conv2D():
             macs = int(np.prod(layer.kernel.shape)) * shape[0] * shape[1]
             other = size if layer.use_bias else 0
@@ -101,6 +108,11 @@ def _cost(layer):
             channels, hidden = layer.squeeze.shape
             macs = 2 * channels * hidden
             other = hidden + 4 * channels + size
+        case SimplifiedAttention():
+            macs = layer.kernel.shape[0] ** 2
+            other = layer.kernel.shape[0] + size
+        case SimpleGate() | ChannelScale():
+            other = size
         case Squeeze():
             other = input_size
         case keras.layers.BatchNormalization():

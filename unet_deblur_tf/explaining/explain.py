@@ -11,7 +11,7 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.explaining import cost, keras_flops
 from unet_deblur_tf.explaining.gradcam import SCORES, Box, check_box, gate_chart, gates, heatmaps, sheet
 from unet_deblur_tf.models.loading import find_newest, keras_file, load_network
-from unet_deblur_tf.models.transforms import receptive_radius, squeeze_layers
+from unet_deblur_tf.models.transforms import has_naf_blocks, receptive_radius, squeeze_layers
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.utils.files import make_folder, write_by_rename
 
@@ -53,7 +53,8 @@ def explain_picture(
     chart = output.with_name(f"{output.stem}_gates.png")
     raw = raw and raw.with_suffix(".npz")
     network = load_network(keras_file(find_newest(model)))
-    targets = [output, *([chart] if squeeze_layers(network) else []), *([raw] if raw else [])]
+    has_gates = squeeze_layers(network) and not has_naf_blocks(network)
+    targets = [output, *([chart] if has_gates else []), *([raw] if raw else [])]
     _refuse_to_replace(targets, overwrite)
     for target in targets:
         make_folder(target.parent)

@@ -2,7 +2,7 @@
 
 import keras
 
-from unet_deblur_tf.models.layers import BilinearUpsampling2D, FusedBatchNormalization
+from unet_deblur_tf.models.layers import BilinearUpsampling2D, FusedBatchNormalization, PixelShuffle
 
 
 def double_conv(x, middle, width, norm, activation, name):
@@ -109,6 +109,24 @@ def resize_levels(levels):
         for target, tensor in resized.items():
             pyramid[target].append(tensor)
     return pyramid
+
+
+def downsampling(x, width, resizing, name):
+    """Halves the resolution: max pooling ("fixed"), or a 2x2 convolution to `width` channels ("learned")."""
+    if resizing == "learned":
+        return keras.layers.Conv2D(width, 2, strides=2, name=f"{name}_down")(x)
+    return keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+
+
+def upsampling(x, width, resizing, name):
+    """Doubles the resolution: bilinear ("fixed"), or a 1x1 convolution whose channels become pixels ("learned").
+
+    The learned one gives `width` channels, the other keeps their number.
+    """
+    if resizing == "learned":
+        x = keras.layers.Conv2D(4 * width, 1, use_bias=False, name=f"{name}_up")(x)
+        return PixelShuffle(2, name=f"{name}_shuffle")(x)
+    return BilinearUpsampling2D(name=f"{name}_upsample")(x)
 
 
 def convolution(x, filters, size, norm, name, kernel_initializer="he_normal"):

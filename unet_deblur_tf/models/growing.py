@@ -49,7 +49,7 @@ def grow_from(network: keras.Model, source: keras.Model, shown: str = "The sourc
         raise InputError(
             f"{shown} is a {source.name} with other layers than this {network.name} ({names}...): --variant, --norm, "
             "--head and --activation must be those that it was trained with. Other variants start from unet only: any "
-            "but lite, the compressed ones with --norm none"
+            "but lite and naf, the compressed ones with --norm none"
         )
     known = {layer.name: layer.get_weights() for layer in given.layers}
     for layer in trunk.layers:

@@ -316,20 +316,44 @@ def window_means(cells, count):
     return cells
 
 
+class ChannelGate(keras.layers.Layer):
+    """Scales each channel by a gate, which a subclass computes from the means of all channels.
+
+    Called on `[inputs, means]`, the means from `Squeeze`. Means on a grid give each of its cells a gate of its own.
+
+    Input shape: `(batch, height, width, C)` and `(batch, rows, columns, C)`; height is a multiple of rows, width of
+        columns.
+    Output shape: that of the inputs.
+    """
+
+    def gate(self, means):
+        """The factor of each channel, of the means' shape."""
+        raise NotImplementedError
+
+    def call(self, inputs):
+        inputs, means = inputs
+        gate = self.gate(means)
+        if gate.shape[1] == gate.shape[2] == 1:
+            return inputs * gate
+        # Cell by cell, so that no gate has to be repeated for every pixel in memory.
+        _, height, width, channels = ops.shape(inputs)
+        _, rows, columns, _ = ops.shape(gate)
+        cells = ops.reshape(inputs, (-1, rows, height // rows, columns, width // columns, channels))
+        return ops.reshape(cells * gate[:, :, None, :, None, :], (-1, height, width, channels))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+
 @keras.saving.register_keras_serializable(PACKAGE)
-class Excitation(keras.layers.Layer):
+class Excitation(ChannelGate):
     """The second half of squeeze-and-excitation: scales each channel by a gate in 0..1 from all channels' means.
 
-    Dense C -> C / ratio, ReLU, dense C / ratio -> C, sigmoid, scale; no biases. Called
-    on `[inputs, means]`, the means from `Squeeze`. Means on a grid give each of its
-    cells a gate of its own.
+    Dense C -> C / ratio, ReLU, dense C / ratio -> C, sigmoid, scale; no biases. Calls and shapes are those of
+    `ChannelGate`.
 
     Args:
         ratio: int of at least 1; the hidden layer has `max(1, C // ratio)` units.
-
-    Input shape: `(batch, height, width, C)` and `(batch, rows, columns, C)`; height is a
-        multiple of rows, width of columns.
-    Output shape: that of the inputs.
 
     Raises:
         ValueError: if `ratio` is not a positive int.
@@ -350,23 +374,8 @@ class Excitation(keras.layers.Layer):
         self.excite = self.add_weight((hidden, channels), "glorot_uniform", name="excite")
 
     def gate(self, means):
-        """The factor of each channel, in 0..1, of the means' shape."""
         hidden = ops.relu(ops.matmul(ops.cast(means, self.compute_dtype), self.squeeze))
         return ops.sigmoid(ops.matmul(hidden, self.excite))
-
-    def call(self, inputs):
-        inputs, means = inputs
-        gate = self.gate(means)
-        if gate.shape[1] == gate.shape[2] == 1:
-            return inputs * gate
-        # Cell by cell, so that no gate has to be repeated for every pixel in memory.
-        _, height, width, channels = ops.shape(inputs)
-        _, rows, columns, _ = ops.shape(gate)
-        cells = ops.reshape(inputs, (-1, rows, height // rows, columns, width // columns, channels))
-        return ops.reshape(cells * gate[:, :, None, :, None, :], (-1, height, width, channels))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape[0]
 
     def get_config(self):
         return {**super().get_config(), "ratio": self.ratio}

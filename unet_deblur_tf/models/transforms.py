@@ -5,10 +5,12 @@ import re
 
 import keras
 
-from unet_deblur_tf.configs import FIGURE_LAYERS, PICTURE_LAYERS, WIDTHS
-from unet_deblur_tf.models.layers import CELL, CropLike, PixelUnshuffle, Squeeze
+from unet_deblur_tf.configs import PICTURE_LAYERS
+from unet_deblur_tf.models.layers import CELL, BilinearUpsampling2D, CropLike, PixelShuffle, PixelUnshuffle, Squeeze
+from unet_deblur_tf.models.naf import SimplifiedAttention
 from unet_deblur_tf.models.scales import change_trunk, scales_of, trunk_of
 
+USUAL_RADIUS = 144  # pixels, of "unet"
 BLOCK = re.compile(r"_block\d+_")  # in the names of the layers of residual blocks
 
 
@@ -89,39 +91,74 @@ def squeeze_layers(network: keras.Model) -> list[Squeeze]:
     return [layer for layer in trunk_of(network).layers if isinstance(layer, Squeeze)]
 
 
+def has_naf_blocks(network: keras.Model) -> bool:
+    """Whether the network consists of NAFNet's blocks, see `naf`."""
+    return any(isinstance(layer, SimplifiedAttention) for layer in trunk_of(network).layers)
+
+
 def scale_of(network: keras.Model) -> int:
     """The `scale` that the network was built with, see `unet.unet`; 1 for most variants."""
     return math.prod(layer.block for layer in trunk_of(network).layers if isinstance(layer, PixelUnshuffle))
 
 
 def receptive_radius(network: keras.Model) -> int:
-    """How many pixels around an output pixel can influence it, squeeze-and-excitation aside.
+    """How many pixels around an output pixel can influence it, channel attention aside.
 
-    The longest path goes down to the bottleneck and up again. It passes two 3x3 convolutions at each resolution on the
-    way down and again on the way up, those of the residual blocks there, pooling (whose window reaches one pixel to the
-    side) and bilinear upsampling (one coarse pixel). The other paths through the variants are shorter; `compress` adds
-    one 3x3 convolution to a stage. A `scale` multiplies the radius, and its output layer is a 3x3 convolution. Of
-    several scales (`scales.at_scales`), each doubles the radius of the one before.
+    It is the longest way through the layers. A 3x3 convolution reaches one of its input's pixels further, as does
+    bilinear upsampling; pooling and a convolution with stride 2 reach one pixel to one side. Of several scales
+    (`scales.at_scales`), each doubles the radius of the one before.
 
     Args:
-        network: `keras.Model` as `unet.build` returns it.
+        network: `keras.Model` as `unet.build` returns it. For a model that is not functional, the radius of "unet" is
+            assumed.
 
     Returns:
         int, an upper bound, which is a multiple of 16 times the scale.
     """
-    depth, scale = len(WIDTHS), scale_of(network)
-    down = sum(2 * 2**level for level in range(depth))
-    pooling = sum(2**level for level in range(depth - 1))
-    up = sum((2 + 1) * 2**level for level in range(depth - 1))
-    upsampling = sum(2 ** (level + 1) for level in range(depth - 1))
-    blocks = [layer.name for layer in trunk_of(network).layers if re.search(BLOCK.pattern + "conv", layer.name)]
-    strides = [2 ** min(place, 2 * (depth - 1) - place) for place in range(2 * depth - 1)]
-    in_blocks = sum(strides[FIGURE_LAYERS.index(name.partition("_")[0])] for name in blocks)
-    out = scale > 1
-    one_pass = scale * (-(-(down + pooling + up + upsampling + in_blocks + out) // CELL) * CELL)
+    trunk, step = trunk_of(network), CELL * scale_of(network)
+    if type(trunk).__name__ != "Functional":
+        return USUAL_RADIUS
+    one_pass = -(-int(_radius(trunk)) // step) * step
     scales = scales_of(network)
     # Halving and doubling the picture reach some pixels further.
     return one_pass * (2**scales - 1) + (CELL * 2 ** (scales - 2) if scales > 1 else 0)
+
+
+def _radius(trunk):
+    """The longest way from the output back to an input, in pixels of the picture."""
+    reached = {id(tensor): (0, 1) for tensor in trunk.inputs}  # to (radius, pixels of the picture per pixel of it)
+    waiting = [trunk.output]
+    while waiting:
+        tensor = waiting[-1]
+        history = tensor._keras_history
+        # Layers can be part of several models: this is the call that made the tensor.
+        inputs = history.operation._inbound_nodes[history.node_index].input_tensors
+        missing = [each for each in inputs if id(each) not in reached]
+        if id(tensor) not in reached and missing:
+            waiting += missing
+            continue
+        waiting.pop()
+        if id(tensor) not in reached:
+            radius, stride = max((reached[id(each)] for each in inputs), key=lambda each: each[0])
+            further, factor = _reach(history.operation)
+            reached[id(tensor)] = (radius + further * stride, stride * factor)
+    return reached[id(trunk.output)][0]
+
+
+def _reach(layer):
+    """By how many of its input's pixels a layer reaches further, and how many become one pixel in each direction."""
+    match layer:
+        case keras.layers.Conv2D() | keras.layers.DepthwiseConv2D():
+            return layer.kernel_size[0] // 2, layer.strides[0]
+        case keras.layers.MaxPooling2D() | keras.layers.AveragePooling2D():
+            return 1, 2
+        case BilinearUpsampling2D():
+            return 1, 1 / 2
+        case PixelUnshuffle():
+            return layer.block - 1, layer.block
+        case PixelShuffle():
+            return 0, 1 / layer.block
+    return 0, 1
 
 
 def pooling_of(network: keras.Model) -> str:

@@ -16,10 +16,28 @@ from pathlib import Path
 
 import keras
 
-from unet_deblur_tf.configs import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, SKIPS, VARIANTS, WIDTHS
-from unet_deblur_tf.models.blocks import compression, double_conv, join, projection, residual_blocks, resize_levels
+from unet_deblur_tf.configs import (
+    ACTIVATIONS,
+    BLOCKS,
+    FIGURE_LAYERS,
+    HEADS,
+    NORMS,
+    RESIZINGS,
+    SKIPS,
+    VARIANTS,
+    WIDTHS,
+)
+from unet_deblur_tf.models.blocks import (
+    compression,
+    double_conv,
+    downsampling,
+    join,
+    projection,
+    residual_blocks,
+    resize_levels,
+    upsampling,
+)
 from unet_deblur_tf.models.layers import (
-    BilinearUpsampling2D,
     CropLike,
     Excitation,
     PixelShuffle,
@@ -28,6 +46,7 @@ from unet_deblur_tf.models.layers import (
     Squeeze,
 )
 from unet_deblur_tf.models.loading import load
+from unet_deblur_tf.models.naf import naf_blocks
 from unet_deblur_tf.models.scales import at_scales
 
 
@@ -74,7 +93,9 @@ def unet(
     activation: str = "relu",
     widths: tuple[int, ...] = WIDTHS,
     scale: int = 1,
+    block: str = "conv",
     blocks: dict[str, int] | None = None,
+    resizing: str = "fixed",
     guided: bool = False,
     name: str = "unet",
 ) -> keras.Model:
@@ -83,6 +104,7 @@ def unet(
     Args:
         skips: which encoder levels each decoder stage receives. "own": the level of the stage's resolution, as in the
             original U-Net. "all": all four levels, average-pooled or bilinearly upsampled to the stage's resolution.
+            "added": the level of the stage's resolution, added to the features from below instead of concatenated.
             "projected": 1x1 convolutions bring all four levels and the stage below to the stage's width, and their
             results are added up (see `blocks.projection`).
         attention: bool, whether to apply squeeze-and-excitation to each level that a stage receives.
@@ -94,6 +116,15 @@ def unet(
         widths: five ints, the channels of the encoder layers `inc`, `down1`..`down4`.
         scale: int. With a `scale` above 1, `inc` works at 1 / `scale` of the picture's resolution: blocks of `scale` x
             `scale` pixels become channels before `inc`, and channels become pixels again after `out`.
+        block: what the layers of the figure consist of. "conv": two 3x3 convolutions, each with norm and activation,
+            and then as many residual blocks as `blocks` says. "naf": a 3x3 convolution where the width changes, and
+            then as many blocks of NAFNet (see `naf`), which have a norm of their own and no activation.
+        blocks: dict from a layer of the figure (not `out`) to its number of blocks, such as {"down4": 3}. None for no
+            blocks.
+        resizing: "fixed": max pooling and bilinear upsampling. "learned": 2x2 convolutions with stride 2, and 1x1
+            convolutions whose channels become pixels.
+        guided: bool, whether the network has a second input `guide` beside the picture, a coarse correction of the same
+            shape, see `scales`.
         name: str, the name of the model.
 
     Returns:
@@ -109,31 +140,37 @@ def unet(
         Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
         Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
         Network", CVPR 2016 (`scale`).
+        Chen et al., "Simple Baselines for Image Restoration", ECCV 2022 (`block`, `resizing`).
     """
     blocks = blocks or {}
-    _check_arguments(skips, compress, norm, head, activation, widths, scale, blocks)
+    _check_arguments(skips, compress, norm, head, activation, widths, scale, block, blocks, resizing)
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("Networks are channels_last: keras.config.set_image_data_format('channels_last')")
     style = dict(norm=norm, activation=activation)
 
-    def convolutions(x, middle, width, name):
-        """The convolutions of the layer `name` of the figure."""
+    def layer(x, middle, width, stride, name):
+        """The layer `name` of the figure, which works at 1 / stride of the resolution of `inc`."""
+        count = blocks.get(name, 0)
+        if block == "naf":
+            if x.shape[-1] != width:
+                x = keras.layers.Conv2D(width, 3, padding="same", name=f"{name}_conv1")(x)
+            return naf_blocks(x, count, scale * stride, name)
         x = double_conv(x, middle, width, **style, name=name)
-        return residual_blocks(x, blocks.get(name, 0), **style, name=name)
+        return residual_blocks(x, count, **style, name=name)
 
     image = keras.Input((None, None, 3), name="image")
     inputs = [image, keras.Input((None, None, 3), name="guide")] if guided else [image]
     x = ReflectPadding2D(scale * 2 ** (len(widths) - 1), name="pad")(join(inputs, "guided"))
     if scale > 1:
         x = PixelUnshuffle(scale, name="inc_unshuffle")(x)
-    x = convolutions(x, widths[0], widths[0], "inc")
+    x = layer(x, widths[0], widths[0], 1, "inc")
     levels = []
     for number, width in enumerate(widths[1:], start=1):
         levels.append(x)
-        x = keras.layers.MaxPooling2D(2, name=f"down{number}_pool")(x)
-        x = convolutions(x, width, width, f"down{number}")
+        x = downsampling(x, width, resizing, f"down{number}")
+        x = layer(x, width, width, 2**number, f"down{number}")
 
-    pyramid = resize_levels(levels) if skips != "own" else None
+    pyramid = resize_levels(levels) if skips in ("all", "projected") else None
     means = _squeeze(levels, scale) if attention else None
     for number, level in enumerate(reversed(range(len(levels))), start=1):
         stage, width = f"up{number}", widths[level]
@@ -147,20 +184,24 @@ def unet(
         else:
             if compress:
                 received = [compression(join(received, f"{stage}_levels"), width, **style, name=f"{stage}_reduce")]
-            x = BilinearUpsampling2D(name=f"{stage}_upsample")(x)
-            x = join([*received, x], f"{stage}_concat")
-            width_above = widths[max(level - 1, 0)]
-        x = convolutions(x, width, width_above, stage)
-    return keras.Model(inputs if guided else image, _output(x, image, head, scale), name=name)
+            x = upsampling(x, width, resizing, stage)
+            if skips == "added":
+                x, width_above = keras.layers.Add(name=f"{stage}_add")([*received, x]), width
+            else:
+                x, width_above = join([*received, x], f"{stage}_concat"), widths[max(level - 1, 0)]
+        x = layer(x, width, width_above, 2**level, stage)
+    return keras.Model(inputs if guided else image, _output(x, image, head, scale, block), name=name)
 
 
-def _check_arguments(skips, compress, norm, head, activation, widths, scale, blocks):
+def _check_arguments(skips, compress, norm, head, activation, widths, scale, block, blocks, resizing):
     """Raises a ValueError if an argument of `unet` is out of range."""
     for argument, value, choices in (
         ("skips", skips, SKIPS),
         ("norm", norm, NORMS),
         ("head", head, HEADS),
         ("activation", activation, ACTIVATIONS),
+        ("block", block, BLOCKS),
+        ("resizing", resizing, RESIZINGS),
     ):
         if value not in choices:
             raise ValueError(f"{argument} must be one of {', '.join(choices)}. Received: {argument}={value!r}")
@@ -176,7 +217,7 @@ def _check_arguments(skips, compress, norm, head, activation, widths, scale, blo
 
 def _received_levels(skips, levels, pyramid, stage_level):
     """The encoder levels that a decoder stage receives: a dict from a level's index to its features."""
-    if skips == "own":
+    if skips in ("own", "added"):
         return {stage_level: levels[stage_level]}
     if skips == "all":
         return dict(enumerate(pyramid[stage_level]))
@@ -197,12 +238,12 @@ def _excite(received, means, stage):
     }
 
 
-def _output(x, image, head, scale):
+def _output(x, image, head, scale, block):
     """Layer 10 of the figure: from features to the restored picture. `PICTURE_LAYERS` compute in float32."""
     residual = head == "residual"
     x = keras.layers.Conv2D(
         3 * scale**2,
-        1 if scale == 1 else 3,  # the pixels of a block need those of the blocks around it
+        1 if scale == 1 and block == "conv" else 3,  # the pixels of a block need those of the blocks around it
         padding="same",
         kernel_initializer="zeros" if residual else "glorot_uniform",
         name="out_conv",

@@ -19,6 +19,7 @@ RESTORING_BYTES = {
     "concat_reduce_se": (4870, 4950),
     "concat_reduce_se, local": (5370, 4710),
     "multiscale": (890, 590),
+    "naf": (1440, 830),
     "lite": (350, 270),
 }
 

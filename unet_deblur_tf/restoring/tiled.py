@@ -2,6 +2,7 @@
 
 The overlap is larger than the network's receptive field (except for small tiles, see `tiles.spans`). The means that
 squeeze-and-excitation takes over the picture are computed first, tile by tile. The network gets them with each tile.
+Only NAFNet's blocks take means of what depends on earlier means, so there each tile takes its own.
 """
 
 import functools
@@ -15,7 +16,13 @@ from unet_deblur_tf.acceleration.inference import PICTURE, for_inference
 from unet_deblur_tf.models.layers import CELL, double_size, window_means
 from unet_deblur_tf.models.loading import ForeignSavedModel
 from unet_deblur_tf.models.scales import is_guided
-from unet_deblur_tf.models.transforms import receptive_radius, scale_of, squeeze_layers, with_local_pooling
+from unet_deblur_tf.models.transforms import (
+    has_naf_blocks,
+    receptive_radius,
+    scale_of,
+    squeeze_layers,
+    with_local_pooling,
+)
 from unet_deblur_tf.restoring.tiles import crop_means, seams, spans, tapers
 
 
@@ -35,7 +42,8 @@ class TiledNetwork:
         self.step = scale_of(network) * CELL
         self._radius = receptive_radius(network)
         self._network = network
-        self._squeezes = [(layer.window, layer.output.shape[-1]) for layer in squeeze_layers(network)]
+        squeezes = [] if has_naf_blocks(network) else squeeze_layers(network)
+        self._squeezes = [(layer.window, layer.output.shape[-1]) for layer in squeezes]
 
     @functools.cached_property
     def _run(self) -> Callable:

@@ -73,6 +73,16 @@ def test_the_rate_warms_up_and_falls_as_a_cosine(optimizer, epochs, steps_per_ep
     assert found == pytest.approx(rates, abs=1e-5)
 
 
+def test_nafnets_schedule_by_hand():
+    """From 1e-3 to 1e-7, on half a wave of the cosine, without a warm-up."""
+    compiled = one_convolution(**RECIPES["naf"], epochs=10, steps_per_epoch=100).optimizer
+    found = {}
+    for step in (0, 500, 1000):
+        compiled.iterations.assign(step)
+        found[step] = float(compiled.learning_rate)
+    assert found == pytest.approx({0: 1e-3, 500: (1e-3 + 1e-7) / 2, 1000: 1e-7}, rel=1e-3)
+
+
 def test_without_a_schedule_the_rate_stays():
     """The callback `ReduceOnPlateau` lowers it."""
     compiled = one_convolution(**RECIPES["original"], epochs=3, steps_per_epoch=7).optimizer

@@ -16,7 +16,7 @@ from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.training import losses
 
-NAMES = ("ssim_loss", "l1_loss", "charbonnier_loss", "fourier_loss")
+NAMES = ("ssim_loss", "l1_loss", "charbonnier_loss", "psnr_loss", "fourier_loss")
 
 # As on a machine where TensorFlow is not installed.
 ON_JAX = """
@@ -162,6 +162,14 @@ def test_l1_and_charbonnier_by_hand():
     np.testing.assert_allclose(losses.charbonnier_loss(constant(0.0), pred), [expected], rtol=1e-5)
 
 
+def test_psnr_loss_by_hand(batch):
+    true, pred = batch
+    expected = [10 * math.log10(np.mean((one.astype(float) - other) ** 2)) for one, other in zip(true, pred)]
+    np.testing.assert_allclose(losses.psnr_loss(true, pred), expected, atol=1e-3)
+    np.testing.assert_allclose(losses.psnr_loss(true, pred), -metrics.psnr(true, pred), atol=1e-3)
+    np.testing.assert_allclose(losses.psnr_loss(true, true), -80, atol=1e-4)
+
+
 def test_fourier_loss_equals_numpy(batch, noise):
     for true, pred in (batch, noise):
         spectrum = np.fft.rfft2((pred - true).astype(float), axes=(1, 2))
@@ -182,10 +190,11 @@ def test_mixtures_add_up(batch):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_one_value_per_picture_zero_for_equal_ones(name, batch):
+def test_one_value_per_picture_least_for_equal_ones(name, batch):
     loss = losses.weighted_loss(LOSSES[name])
     assert loss(*batch).shape == (2,)
-    floor = losses.CHARBONNIER_EPSILON if "charbonnier" in name else 0
+    floor = {"psnr": -80, "charbonnier": losses.CHARBONNIER_EPSILON, "ssim+charbonnier": losses.CHARBONNIER_EPSILON}
+    floor = floor.get(name, 0)
     np.testing.assert_allclose(loss(batch[0], batch[0]), [floor] * 2, atol=1e-5)
 
 

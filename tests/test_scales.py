@@ -17,6 +17,7 @@ from unet_deblur_tf.models import scales
 from unet_deblur_tf.models.loading import at_chosen_scales
 from unet_deblur_tf.models.scales import at_scales, blend_share, inputs_of_trunk, scales_of, trunk_of
 from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.restoring import restorer
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.restoring.tiled import doubled
 
@@ -128,9 +129,10 @@ def test_parts_of_a_doubled_picture():
 
 
 @pytest.mark.parametrize("tile", [0, 1056])
-def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, always_shared):
+def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, always_shared, monkeypatch):
     network = lively_network("unet")
     picture = strip(48, 1500) // 4 + 20_000  # far from what would be clipped
+    monkeypatch.setattr(restorer, "ENSEMBLE_FACTOR", 1)
     alone = Restorer(network, tile=0, scales=2)
     expected = np.zeros(picture.shape)
     for turns in range(4):
@@ -141,6 +143,19 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, always_shared):
             expected += np.rot90(restored[:, ::-1] if mirrored else restored, -turns) / 8
     restored = Restorer(network, tile=tile, ensemble=True, scales=2)(picture)
     np.testing.assert_allclose(restored, expected, atol=4)
+
+
+@pytest.mark.parametrize("tile", [0, 1056])
+def test_an_ensemble_takes_half_of_the_share(tile, always_shared):
+    network, picture = lively_network("unet"), strip(48, 1500)
+    restore = Restorer(network, tile=tile, scales=2, ensemble=True)
+    restore._turns = restore._turns[:1]  # of the mean, the picture as it is
+    once, half = Restorer(network, tile=tile, scales=1)(picture).astype(float), restore(picture)
+    inside = (once > 0) & (once < 65535)  # not clipped
+    whole = Restorer(network, tile=tile, scales=2)(picture)
+    inside &= (whole > 0) & (whole < 65535)
+    assert np.abs(whole - once)[inside].mean() > 10
+    np.testing.assert_allclose(half[inside], ((once + whole) / 2)[inside], atol=3)
 
 
 @pytest.mark.parametrize("guided", [False, True])

@@ -69,6 +69,18 @@ RECIPES: dict[str, dict] = {
         schedule="cosine",
         batch_size=4,
     ),
+    # The settings with which NAFNet's authors trained it on GoPro, for 200,000 steps (Chen et al., ECCV 2022, and their
+    # options/train/GoPro/NAFNet-width32.yml). For the variant "naf", which ignores norm and activation.
+    "naf": dict(
+        norm="none",
+        head="residual",
+        activation="relu",
+        loss="psnr",
+        optimizer="adamw-naf",
+        learning_rate=1e-3,
+        schedule="cosine-naf",
+        batch_size=32,
+    ),
     # The recipe of the original student project: 1 - SSIM, Adam 1e-3, ReduceLROnPlateau with a patience of 2 epochs.
     "original": dict(
         norm="batch",
@@ -87,16 +99,19 @@ LOSSES: dict[str, dict[str, float]] = {
     "ssim": dict(ssim=1),
     "l1": dict(l1=1),
     "charbonnier": dict(charbonnier=1),
+    "psnr": dict(psnr=1),
     "ssim+l1": dict(ssim=1, l1=1),
     "ssim+charbonnier": dict(ssim=1, charbonnier=1),
     "l1+fourier": dict(l1=1, fourier=0.1),
     "ssim+l1+fourier": dict(ssim=1, l1=1, fourier=0.1),
 }
 
-# AdamW and Muon use weight decay 1e-4 and clip gradients to norm 1. Adam uses Keras' defaults.
-OPTIMIZERS = ("adam", "adamw", "muon")
+# AdamW and Muon use weight decay 1e-4 and clip gradients to norm 1. "adamw-naf" has NAFNet's settings: betas of 0.9 and
+# 0.9, no weight decay, gradients clipped to norm 0.01. Adam uses Keras' defaults.
+OPTIMIZERS = ("adam", "adamw", "muon", "adamw-naf")
 
-SCHEDULES = ("cosine", "plateau")
+# "cosine" warms up and falls to 1 % of the rate. "cosine-naf", NAFNet's, has no warm-up and falls to a ten-thousandth.
+SCHEDULES = ("cosine", "cosine-naf", "plateau")
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 

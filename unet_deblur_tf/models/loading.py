@@ -149,7 +149,7 @@ def adapt_network(
 
 
 def at_chosen_scales(
-    network: "keras.Model | ForeignSavedModel", scales: int | None = None
+    network: "keras.Model | ForeignSavedModel", scales: int | None = None, factor: float = 1.0
 ) -> "keras.Model | ForeignSavedModel":
     """Combines the passes of a network over a picture at several sizes, see `scales.at_scales`.
 
@@ -157,6 +157,7 @@ def at_chosen_scales(
         network: as `load_network` returns it.
         scales: int, the number of sizes; None for those that the network was saved with, or `BLENDED_SCALES` if it was
             saved as a network of one scale.
+        factor: float, see `scales.at_scales`.
 
     Returns:
         A `keras.Model`. A model that is not functional from pictures to pictures, and a `ForeignSavedModel`, run at one
@@ -171,7 +172,7 @@ def at_chosen_scales(
         return network
     trunk = trunk_of(network)
     own = BLENDED_SCALES if trunk is network else scales_of(network)
-    return at_scales(trunk, scales or own)
+    return at_scales(trunk, scales or own, factor=factor)
 
 
 def keras_file(path: Path) -> Path:

@@ -14,8 +14,9 @@ Let y be what a network makes of the picture x, and h what it makes of x at half
       ratio = mean |h - half(x)| / max(mean |y - x|, LEAST_CORRECTION)
       share = clip(SLOPE * (ratio - THRESHOLD), 0, 1)
 
-  Small blur, which is gone at half the size, gives a small ratio and no share. docs/results.md says how the constants
-  were chosen, and what the blend gains.
+  Small blur, which is gone at half the size, gives a small ratio and no share. In an ensemble over flips and turns,
+  where the low frequencies of y are better already, half of the share is taken. docs/history.md says how the constants
+  were chosen, docs/restoring.md what the blend gains.
 
 With three scales, the pass at half the size is itself such a combination.
 
@@ -33,9 +34,10 @@ from unet_deblur_tf.models.layers import PACKAGE, BilinearUpsampling2D, CropLike
 
 SLOPE, THRESHOLD = 1.4, 0.6
 LEAST_CORRECTION = 2.5 / 255  # a fine pass that corrects less says that the picture is sharp
+ENSEMBLE_FACTOR = 0.5
 
 
-def at_scales(network: keras.Model, scales: int, every: bool = False) -> keras.Model:
+def at_scales(network: keras.Model, scales: int, every: bool = False, factor: float = 1.0) -> keras.Model:
     """Combines the passes of a network over the picture at several sizes, from coarse to fine.
 
     Args:
@@ -43,6 +45,7 @@ def at_scales(network: keras.Model, scales: int, every: bool = False) -> keras.M
         scales: int, the number of sizes: 1 for the picture alone, 2 for half the size as well, and so on.
         every: bool, whether the model returns the results of all sizes, from the largest to the smallest, so that all
             can be trained.
+        factor: float, multiplied with the share of a blend; `ENSEMBLE_FACTOR` in an ensemble.
 
     Returns:
         `keras.Model` from pictures float32 `(batch, height, width, 3)` in 0..1 to restored ones of the same shape.
@@ -53,11 +56,11 @@ def at_scales(network: keras.Model, scales: int, every: bool = False) -> keras.M
     if not isinstance(scales, int) or scales < 1:
         raise ValueError(f"scales must be a positive int. Received: scales={scales!r}")
     image = keras.Input((None, None, 3), name="image")
-    results = _coarse_to_fine(network, image, scales)
+    results = _coarse_to_fine(network, image, scales, factor)
     return keras.Model(image, results if every else results[0], name=network.name)
 
 
-def _coarse_to_fine(network, image, scales, depth=1):
+def _coarse_to_fine(network, image, scales, factor, depth=1):
     """The results for `image`, from the largest size to the smallest. Layers are named `scale` and the depth."""
     guided, name = is_guided(network), f"scale{depth}"
     if scales == 1 and guided:
@@ -70,13 +73,13 @@ def _coarse_to_fine(network, image, scales, depth=1):
         return CropLike(dtype="float32", name=f"{name}_crop")([x, image])
 
     small = _half(image, f"{name}_half")
-    smaller = _coarse_to_fine(network, small, scales - 1, depth + 1)
+    smaller = _coarse_to_fine(network, small, scales - 1, factor, depth + 1)
     coarse = smaller[0]
     subtract = keras.layers.Subtract(dtype="float32", name=f"{name}_correction")
     if guided:
         return [network([image, double(subtract([coarse, small]))]), *smaller]
     fine = network(image)
-    share = CoarseShare(name=f"{name}_share")([image, fine, small, coarse])
+    share = CoarseShare(factor, name=f"{name}_share")([image, fine, small, coarse])
     exchanged = double(subtract([coarse, _half(fine, f"{name}_half_fine")]))
     exchanged = keras.layers.Multiply(dtype="float32", name=f"{name}_exchanged")([exchanged, share])
     return [keras.layers.Add(dtype="float32", name=f"{name}_blend")([fine, exchanged]), *smaller]
@@ -94,12 +97,16 @@ class CoarseShare(keras.layers.Layer):
 
     Called on `[image, fine, small, coarse]`: the picture, what the network made of it, and both at half the size.
 
+    Args:
+        factor: float, multiplied with the share.
+
     Input shape: twice `(batch, height, width, channels)`, twice `(batch, height / 2, width / 2, channels)`, rounded up.
     Output shape: float32 `(batch, 1, 1, 1)` in 0..1.
     """
 
-    def __init__(self, dtype="float32", **kwargs):
+    def __init__(self, factor=1.0, dtype="float32", **kwargs):
         super().__init__(dtype=dtype, **kwargs)
+        self.factor = factor
 
     def call(self, inputs):
         image, fine, small, coarse = inputs
@@ -107,10 +114,13 @@ class CoarseShare(keras.layers.Layer):
         def correction(restored, blurred):
             return ops.mean(ops.abs(restored - blurred), axis=(1, 2, 3), keepdims=True)
 
-        return blend_share(correction(fine, image), correction(coarse, small))
+        return self.factor * blend_share(correction(fine, image), correction(coarse, small))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], 1, 1, 1)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
 
 
 def blend_share(fine, coarse):
@@ -147,4 +157,7 @@ def scales_of(network: keras.Model) -> int:
 def change_trunk(network: keras.Model, change: Callable[[keras.Model], keras.Model]) -> keras.Model:
     """Applies a function from network to network to the network that `at_scales` combined, and combines again."""
     trunk = trunk_of(network)
-    return change(network) if trunk is network else at_scales(change(trunk), scales_of(network))
+    if trunk is network:
+        return change(network)
+    factor = next((layer.factor for layer in network.layers if isinstance(layer, CoarseShare)), 1.0)
+    return at_scales(change(trunk), scales_of(network), every=len(network.outputs) > 1, factor=factor)

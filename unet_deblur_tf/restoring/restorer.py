@@ -23,7 +23,7 @@ from unet_deblur_tf.acceleration.inference import PICTURE, for_inference
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models.layers import CELL
 from unet_deblur_tf.models.loading import ForeignSavedModel, adapt_network, at_chosen_scales, find_model, load_network
-from unet_deblur_tf.models.scales import blend_share, scales_of, trunk_of
+from unet_deblur_tf.models.scales import ENSEMBLE_FACTOR, blend_share, scales_of, trunk_of
 from unet_deblur_tf.models.transforms import pooling_of
 from unet_deblur_tf.restoring.memory import restoring_bytes_per_pixel
 from unet_deblur_tf.restoring.options import RestoringOptions
@@ -64,7 +64,8 @@ class Restorer:
             network = load_network(find_model(model), pooling, precision)
         else:
             network = adapt_network(model, pooling, precision)
-        network = at_chosen_scales(network, self.options.scales)
+        self._factor = ENSEMBLE_FACTOR if self.options.ensemble else 1.0
+        network = at_chosen_scales(network, self.options.scales, self._factor)
         self.scales = scales_of(network)
         self.pooling = pooling_of(network)
         self.advice = advice(trunk_of(network))
@@ -193,7 +194,7 @@ class Restorer:
             yield from self._tiled.bands(picture, tile, done, coarse - small)
             return
         fine = np.concatenate([band for _, band in self._tiled.bands(picture, tile, done)])
-        share = blend_share(_mean_change(fine, picture), _mean_change(coarse, small))
+        share = self._factor * blend_share(_mean_change(fine, picture), _mean_change(coarse, small))
         exchanged = share * (coarse - _half(fine))
         height, width, _ = picture.shape
         for top in range(0, height, ROWS):

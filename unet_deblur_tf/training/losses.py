@@ -33,6 +33,14 @@ def charbonnier_loss(y_true, y_pred):
     return _mean(ops.sqrt(ops.square(_error(y_true, y_pred)) + CHARBONNIER_EPSILON**2))
 
 
+def psnr_loss(y_true, y_pred):
+    """Minus PSNR in dB, `(batch,)`: 10 log10 of the mean squared error, plus 1e-8 so that it stays finite.
+
+    Chen et al., "Simple Baselines for Image Restoration", ECCV 2022.
+    """
+    return 10 * ops.log10(_mean(ops.square(_error(y_true, y_pred))) + 1e-8)
+
+
 def fourier_loss(y_true, y_pred):
     """Mean absolute error of the real and imaginary parts of the 2-D Fourier transform, `(batch,)`.
 
@@ -53,7 +61,7 @@ def weighted_loss(weights):
     Returns:
         A function of (y_true, y_pred) to `(batch,)`.
     """
-    by_name = dict(ssim=ssim_loss, l1=l1_loss, charbonnier=charbonnier_loss, fourier=fourier_loss)
+    by_name = dict(ssim=ssim_loss, l1=l1_loss, charbonnier=charbonnier_loss, psnr=psnr_loss, fourier=fourier_loss)
     terms = [(weight, by_name[name]) for name, weight in weights.items()]
 
     def loss(y_true, y_pred):

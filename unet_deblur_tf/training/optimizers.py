@@ -72,6 +72,10 @@ def make_optimizer(
     """
     if name == "adam":
         return keras.optimizers.Adam(rate)
+    if name == "adamw-naf":
+        return keras.optimizers.AdamW(
+            rate, weight_decay=0.0, beta_1=0.9, beta_2=0.9, epsilon=1e-8, global_clipnorm=0.01
+        )
     if name == "adamw":
         optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=1.0)
     else:

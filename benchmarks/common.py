@@ -76,7 +76,7 @@ def load_keras(path):
     scripts.quiet_tensorflow()
     import keras
 
-    import unet_deblur_tf.models.layers  # noqa: F401  (Keras then knows them)
+    import unet_deblur_tf.models.unet  # noqa: F401  (Keras then knows the layers)
 
     return keras.saving.load_model(path)
 
@@ -92,7 +92,10 @@ def load_keras_in(precision, path):
 
 def keras_weights(model):
     """All weights of a `keras.Model`: a dict from `layer/weight`, such as `inc_conv1/kernel`, to arrays."""
-    return {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
+    from unet_deblur_tf.models.scales import trunk_of
+
+    layers = trunk_of(model).layers
+    return {f"{layer.name}/{weight.name}": weight.numpy() for layer in layers for weight in layer.weights}
 
 
 def random_network(arguments):

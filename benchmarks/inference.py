@@ -198,6 +198,7 @@ def make_model(arguments):
     import keras
 
     from unet_deblur_tf.explaining import cost
+    from unet_deblur_tf.models.scales import trunk_of
     from unet_deblur_tf.models.unet import build
 
     (variant,) = arguments.variants
@@ -205,14 +206,16 @@ def make_model(arguments):
     picture = rng.random((1, *arguments.size, 3), np.float32)
     keras.utils.set_random_seed(0)
     network = build(variant)
-    for layer in network.layers:
+    for layer in trunk_of(network).layers:
+        if type(layer).__name__ == "ChannelScale":
+            layer.scale.assign(rng.normal(0, 0.3, layer.scale.shape))
         if isinstance(layer, keras.layers.BatchNormalization):
             for weight in (layer.gamma, layer.moving_variance):
                 weight.assign(rng.uniform(0.5, 1.5, weight.shape))
             for weight in (layer.beta, layer.moving_mean):
                 weight.assign(rng.normal(0, 0.2, weight.shape))
     # Corrections of 0.1, as a standard deviation, whatever the variant: plain to see, and most stay within 0..1.
-    out = network.get_layer("out_conv")
+    out = trunk_of(network).get_layer("out_conv")
     out.kernel.assign(rng.normal(0, 1, out.kernel.shape))
     restore = tf.function(lambda image: network(image, training=False))  # eagerly it takes more memory
     correction = restore(picture).numpy() - picture
@@ -224,7 +227,9 @@ def make_model(arguments):
     network.save(arguments.folder / "model.keras")
     np.save(arguments.folder / "picture.npy", picture)
     np.save(arguments.folder / "expected.npy", np.clip(restore(picture), 0, 1))
-    return sum(each.macs for each in cost.layer_costs(network, *arguments.size) if each.kind == "Conv2D")
+    return sum(
+        each.macs for each in cost.layer_costs(network, *arguments.size) if each.kind in ("Conv2D", "DepthwiseConv2D")
+    )
 
 
 def prepare(arguments):

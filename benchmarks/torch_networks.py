@@ -3,7 +3,7 @@
 Written from the figure and from the docstring of `unet_deblur_tf.models.unet`, as one
 would write them in PyTorch, for batch norm, the residual head and ReLU.
 
-    network = UNet(**VARIANTS["concat_se"]).eval()
+    network = build("concat_se").eval()
     load_keras_weights(network, keras_weights(model))
     restored = network(picture)                # float32 (batch, 3, height, width) in 0..1
 """
@@ -20,6 +20,29 @@ from torch import nn
 from unet_deblur_tf.configs import VARIANTS, WIDTHS
 
 
+def build(variant):
+    """A variant by its name."""
+    arguments = dict(VARIANTS[variant])
+    if arguments.get("block") == "naf":
+        return NAFNet(arguments["widths"], arguments["blocks"])
+    scales = arguments.pop("scales", 1)
+    return UNet(**arguments) if scales == 1 else TwoScales(UNet(**arguments, guided=True))
+
+
+class TwoScales(nn.Module):
+    """Runs a guided network at half the size first; `unet_deblur_tf.models.scales` explains it."""
+
+    def __init__(self, trunk):
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, image):
+        height, width = image.shape[-2:]
+        small = F.avg_pool2d(F.pad(image, (0, width % 2, 0, height % 2), mode="reflect"), 2)
+        coarse = self.trunk(small, torch.zeros_like(small))
+        return self.trunk(image, upsample(coarse - small)[..., :height, :width])
+
+
 class UNet(nn.Module):
     """A U-Net for image restoration; `unet_deblur_tf.models.unet` explains the arguments.
 
@@ -28,13 +51,17 @@ class UNet(nn.Module):
         float32 under `torch.autocast`, too.
     """
 
-    def __init__(self, skips="own", attention=False, compress=False, widths=WIDTHS, scale=1):
+    def __init__(self, skips="own", attention=False, compress=False, widths=WIDTHS, scale=1, blocks=None, guided=False):
         super().__init__()
+        blocks = blocks or {}
         self.skips, self.attention, self.scale = skips, attention, scale
         *levels, bottom = widths
         self.multiple = scale * 2 ** len(levels)
-        self.inc = DoubleConv(3 * scale**2, widths[0], widths[0])
-        self.downs = nn.ModuleList(DoubleConv(above, own, own) for above, own in itertools.pairwise(widths))
+        self.inc = DoubleConv((6 if guided else 3) * scale**2, widths[0], widths[0], blocks.get("inc", 0))
+        self.downs = nn.ModuleList(
+            DoubleConv(above, own, own, blocks.get(f"down{number}", 0))
+            for number, (above, own) in enumerate(itertools.pairwise(widths), start=1)
+        )
         self.ups = nn.ModuleList()
         below = bottom
         for level in reversed(range(len(levels))):
@@ -48,9 +75,10 @@ class UNet(nn.Module):
             below = above
         self.out_conv = nn.Conv2d(below, 3, 1) if scale == 1 else nn.Conv2d(below, 3 * scale**2, 3, padding=1)
 
-    def forward(self, image):
+    def forward(self, image, guide=None):
         height, width = image.shape[-2:]
-        x = F.pad(image, (0, -width % self.multiple, 0, -height % self.multiple), mode="reflect")
+        x = image if guide is None else torch.cat([image, guide], 1)
+        x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="reflect")
         x = self.inc(to_channels(x, self.scale))
         levels = []
         for down in self.downs:
@@ -68,15 +96,109 @@ class UNet(nn.Module):
 
 
 class DoubleConv(nn.Sequential):
-    """(3x3 convolution, batch norm, ReLU) twice: to `middle` channels, then to `width`."""
+    """(3x3 convolution, batch norm, ReLU) twice: to `middle` channels, then to `width`; then residual blocks."""
 
-    def __init__(self, before, middle, width):
+    def __init__(self, before, middle, width, blocks=0):
         layers = OrderedDict()
         for number, (inputs, outputs) in enumerate(((before, middle), (middle, width)), start=1):
             layers[f"conv{number}"] = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
             layers[f"norm{number}"] = nn.BatchNorm2d(outputs)
             layers[f"act{number}"] = nn.ReLU(inplace=True)
+        for number in range(1, blocks + 1):
+            layers[f"block{number}"] = ResidualBlock(width)
         super().__init__(layers)
+
+
+class ResidualBlock(nn.Module):
+    """Adds what a 3x3 convolution, ReLU and a 3x3 convolution make of the features, each with its batch norm."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.norm2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+
+    def forward(self, x):
+        return x + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+
+
+class NAFNet(nn.Module):
+    """NAFNet (Chen et al., "Simple Baselines for Image Restoration", ECCV 2022); shapes as of `UNet`.
+
+    Args:
+        widths: channels of the five resolutions.
+        blocks: dict from a layer (`inc`, `down1`, ..., `up4`) to its number of blocks.
+    """
+
+    def __init__(self, widths, blocks):
+        super().__init__()
+        self.counts = blocks
+        self.parts = nn.ModuleDict({"inc_conv1": nn.Conv2d(3, widths[0], 3, padding=1)})
+        for number, (above, own) in enumerate(itertools.pairwise(widths), start=1):
+            self.parts[f"down{number}_down"] = nn.Conv2d(above, own, 2, stride=2)
+            self.parts[f"up{len(widths) - number}_up"] = nn.Conv2d(own, 4 * above, 1, bias=False)
+        sides = dict(zip(("inc", "down1", "down2", "down3", "down4"), widths))
+        sides |= dict(zip(("up4", "up3", "up2", "up1"), widths))
+        for name, width in sides.items():
+            for number in range(1, blocks.get(name, 0) + 1):
+                self.parts[f"{name}_block{number}"] = NAFBlock(width)
+        self.parts["out_conv"] = nn.Conv2d(widths[0], 3, 3, padding=1)
+
+    def forward(self, image):
+        def blocks(x, name):
+            for number in range(1, self.counts.get(name, 0) + 1):
+                x = self.parts[f"{name}_block{number}"](x)
+            return x
+
+        height, width = image.shape[-2:]
+        x = self.parts["inc_conv1"](F.pad(image, (0, -width % 16, 0, -height % 16), mode="reflect"))
+        x, levels = blocks(x, "inc"), []
+        for number in range(1, 5):
+            levels.append(x)
+            x = blocks(self.parts[f"down{number}_down"](x), f"down{number}")
+        for number in range(1, 5):
+            x = blocks(to_pixels(self.parts[f"up{number}_up"](x), 2) + levels.pop(), f"up{number}")
+        return image + self.parts["out_conv"](x)[..., :height, :width]
+
+
+class NAFBlock(nn.Module):
+    """A block of NAFNet."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
+        self.conv1, self.conv2 = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(width, width, 1)
+        self.conv3, self.conv4 = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(width, width, 1)
+        self.depthwise = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+        self.attention = nn.Linear(width, width)
+        self.scale1, self.scale2 = ChannelScale(width), ChannelScale(width)
+
+    def forward(self, x):
+        y = gate(self.depthwise(self.conv1(over_channels(self.norm1, x))))
+        y = self.conv2(y * self.attention(y.mean((2, 3)))[..., None, None])
+        x = x + self.scale1(y)
+        return x + self.scale2(self.conv4(gate(self.conv3(over_channels(self.norm2, x)))))
+
+
+class ChannelScale(nn.Module):
+    """Multiplies each channel by a number."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x):
+        return x * self.scale[:, None, None]
+
+
+def gate(x):
+    """Multiplies the first half of the channels by the second."""
+    first, second = x.chunk(2, 1)
+    return first * second
+
+
+def over_channels(norm, x):
+    """Layer norm over the channels of each pixel."""
+    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class Compression(nn.Sequential):
@@ -214,6 +336,7 @@ KERAS_NAMES = {
     "moving_variance": "running_var",
     "squeeze": "squeeze.weight",
     "excite": "excite.weight",
+    "scale": "scale",
 }
 
 
@@ -223,7 +346,7 @@ def load_network(variant, path, threads):
     Holds PyTorch to so many threads.
     """
     torch.set_num_threads(threads)
-    network = UNet(**VARIANTS[variant])
+    network = build(variant)
     with np.load(path) as weights:
         load_keras_weights(network, weights)
     return network.to(memory_format=torch.channels_last)
@@ -239,14 +362,20 @@ def load_keras_weights(network, weights):
     state = {}
     for name, array in weights.items():
         layer, weight = name.split("/")
-        # Kernels (height, width, inputs, outputs) to (outputs, inputs, height, width), matrices turned over.
-        array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        # Kernels (height, width, inputs, outputs) to (outputs, inputs, height, width), matrices turned over. Those of a
+        # channel each have (height, width, channels, 1).
+        order = (2, 3, 0, 1) if layer.endswith("_depthwise") else (3, 2, 0, 1)
+        array = array.transpose(order) if array.ndim == 4 else array.T
         state[f"{modules.get(layer, layer)}.{KERAS_NAMES[weight]}"] = torch.tensor(array)
     network.load_state_dict(state)
 
 
 def _keras_layer(name):
-    """`downs.0.conv1` in Keras is `down1_conv1`, `ups.3.merge.conv1` `up4_conv1`, `ups.0.attention.se2` `up1_se2`."""
+    """The name in Keras: `downs.0.conv1` is `down1_conv1`, `ups.3.merge.conv1` `up4_conv1`.
+
+    `ups.0.attention.se2` is `up1_se2`, and `trunk.` and `parts.` fall away.
+    """
+    name = re.sub(r"^(trunk|parts)\.", "", name)
     name = re.sub(r"^(down|up)s\.(\d)", lambda match: f"{match[1]}{int(match[2]) + 1}", name)
     name = re.sub(r"\.project\.(\d)", r".project\1", name)
     return re.sub(r"\.(attention|merge)\.", ".", name).replace(".", "_")

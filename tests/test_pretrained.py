@@ -20,6 +20,8 @@ from unet_deblur_tf.evaluation.report import summarise
 from unet_deblur_tf.evaluation.scoring import score
 from unet_deblur_tf.models import pretrained
 from unet_deblur_tf.models.loading import find_model, initialize_from, load_network
+from unet_deblur_tf.models.scales import trunk_of
+from unet_deblur_tf.models.transforms import in_precision
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.restoring.restorer import Restorer
 
@@ -160,3 +162,17 @@ def test_training_does_not_begin_with_a_network_of_another_style(style):
     network = build("lite", **{"norm": "none", "activation": "leaky_relu", **style})
     with pytest.raises(InputError, match="--variant, --norm, --head and --activation must be those"):
         initialize_from(network, "lite")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_in_float16_score_the_same(name, blurred_scenes, tmp_path):
+    network = load_network(find_model(name))
+    in_precision(network, "float16").save(tmp_path / "half.keras")
+    assert (tmp_path / "half.keras").stat().st_size < 0.6 * 4 * network.count_params()
+    half = load_network(tmp_path / "half.keras")
+    assert {weight.dtype for weight in half.weights} == {"float32"}
+    assert {layer.compute_dtype for layer in trunk_of(half).layers} == {"float32"}
+    assert any(np.any(one != other) for one, other in zip(half.get_weights(), network.get_weights()))
+    for blurred, sharp in blurred_scenes:
+        scores = [psnr(Restorer(each)(blurred), sharp) for each in (network, half)]
+        assert scores[1] == pytest.approx(scores[0], abs=0.01)

@@ -120,7 +120,14 @@ def load_network(path: Path, pooling: str = "auto", precision: str | None = None
     for flag, value, usual in (("pooling", pooling, "auto"), ("precision", precision, None)):
         if isinstance(network, ForeignSavedModel) and value != usual:
             raise InputError(f"{path} has its {flag} built in: --{flag} {value} needs the model.keras it came from")
+    if precision is None and is_stored_in_half(network):
+        precision = "float32"
     return adapt_network(network, pooling, precision, file.with_name("run.json"))
+
+
+def is_stored_in_half(network: "keras.Model | ForeignSavedModel") -> bool:
+    """Whether the weights are in float16, which halves a file. Such a network computes in float32 once it is loaded."""
+    return any(weight.dtype == "float16" for weight in getattr(network, "weights", ()))
 
 
 def adapt_network(

@@ -188,14 +188,14 @@ class Restorer:
         if scales == 1:
             yield from self._tiled.bands(picture, tile, done)
             return
-        small = _half(picture)
+        small = half_size(picture)
         coarse = np.concatenate([band for _, band in self._tiled_bands(small, tile, done, scales - 1)])
         if self._tiled.guided:
             yield from self._tiled.bands(picture, tile, done, coarse - small)
             return
         fine = np.concatenate([band for _, band in self._tiled.bands(picture, tile, done)])
         share = self._factor * blend_share(_mean_change(fine, picture), _mean_change(coarse, small))
-        exchanged = share * (coarse - _half(fine))
+        exchanged = share * (coarse - half_size(fine))
         height, width, _ = picture.shape
         for top in range(0, height, ROWS):
             bottom = min(top + ROWS, height)
@@ -216,8 +216,15 @@ def _turned(picture, turn):
     return picture.transpose(1, 0, 2) if transposed else picture
 
 
-def _half(picture):
-    """A picture at half its size, float32 in 0..1: means of 2x2 pixels. A last odd row or column is mirrored."""
+def half_size(picture):
+    """Halves a picture as `scales` does: means of 2x2 pixels; a last odd row or column is mirrored.
+
+    Args:
+        picture: `(height, width, 3)`, uint8, uint16, or float32 in 0..1.
+
+    Returns:
+        float32 `(height / 2, width / 2, 3)`, rounded up, in 0..1.
+    """
     height, width, _ = picture.shape
     # Reflection repeats the last row but one, where there is one.
     rows, columns = ([*range(side), max(side - 2, 0)][: side + side % 2] for side in (height, width))

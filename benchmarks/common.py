@@ -109,12 +109,13 @@ def random_network(arguments):
     """
     import keras
 
+    from unet_deblur_tf.models.scales import trunk_of
     from unet_deblur_tf.models.unet import build
 
     (variant,) = arguments.variants
     keras.utils.set_random_seed(0)
     network = build(variant)
-    out = network.get_layer("out_conv").kernel
+    out = trunk_of(network).get_layer("out_conv").kernel
     out.assign(np.random.default_rng(0).normal(0, 1e-3, out.shape))
     network.save(arguments.folder / "model.keras")
     np.savez(arguments.folder / "weights.npz", **keras_weights(network))

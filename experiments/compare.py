@@ -22,12 +22,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.utils import scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # What all rows of an experiment share, and by name what each has of its own. Small blur, which a short run can learn.
+COMPARED = ("unet", "concat", "concat_se", "concat_reduce", "concat_reduce_se", "lite")
 SHORT = "--difficulty quick --crop 64 --batch-size 8 --epochs 10"
 RECIPE = "--norm none --activation leaky_relu --optimizer muon --loss ssim+l1+fourier"
 EXPERIMENTS = {
@@ -52,7 +52,7 @@ EXPERIMENTS = {
     "variants": (
         f"{SHORT} --steps-per-epoch 100 {RECIPE}",
         # `lite` also for about the time of `concat_se`.
-        {variant: f"--variant {variant}" for variant in VARIANTS}
+        {variant: f"--variant {variant}" for variant in COMPARED}
         | {"lite, longer": "--variant lite --steps-per-epoch 500"},
     ),
 }
@@ -108,7 +108,7 @@ def run(folder, flags, sets):
     model = next(folder.glob("*/run.json")).parent
     for name, data in sets.items():
         if not (folder / name / "metrics.json").exists():
-            script("evaluate.py", "--model", model, "--data", data, "--report", folder / name)
+            script("evaluate.py", "--model", model, "--data", data, "--scales", 1, "--report", folder / name)
 
 
 def absolute(data):

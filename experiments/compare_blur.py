@@ -19,6 +19,7 @@ from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.pictures import find_pictures, read_picture
 from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
 from unet_deblur_tf.data.synthesis.generated import largest_scale, region
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils import scripts
 from unet_deblur_tf.utils.files import write_by_rename
 
@@ -53,6 +54,8 @@ def main(arguments):
 def middle(pair):
     """The middle of a real pair: (blurred, sharp), uint8."""
     pictures = [read_picture(path) for path in (pair.blur, pair.sharp)]
+    if pictures[0].shape[0] < SIZE["height"] or pictures[0].shape[1] < SIZE["width"]:
+        raise InputError(f"{pair.blur} is smaller than {SIZE['width']}x{SIZE['height']}, the part that is compared")
     top, left = ((side - SIZE[name]) // 2 for side, name in zip(pictures[0].shape, ("height", "width")))
     return tuple(picture[top : top + SIZE["height"], left : left + SIZE["width"]] for picture in pictures)
 

@@ -6,10 +6,10 @@ python experiments/long_training.py runs/multiscale ... --finish 1500
 python experiments/ship.py runs/multiscale/finished.keras multiscale
 
 While it trains, other processes render new crops (see `stream.py`), so that each is trained on a few times only. The
-rate stays the same. Ctrl-C, a kill or the end of the time lose ten minutes at most. `--finish N` trains N steps more
-while the rate falls to zero, and writes `finished.keras` with `run.json`; the next stretch goes on as if it had not
-been. With several scales, the results of the smaller ones are trained too. On a GPU set KERAS_BACKEND=jax where
-TensorFlow has none.
+rate stays the same. Ctrl-C, a kill or the end of the time lose ten minutes at most. With each state it writes
+`average.keras`, with the moving average of the weights. `--finish N` trains N steps more while the rate falls to zero,
+and writes `finished.keras` with `run.json`; the next stretch goes on as if it had not been. With several scales, the
+results of the smaller ones are trained too. Where JAX has the GPU and TensorFlow has not, set KERAS_BACKEND=jax.
 """
 
 import argparse
@@ -69,7 +69,8 @@ def main(arguments):
         raise InputError(f"--crop must be a multiple of 32 up to {SIDE}, not {arguments.crop}")
     crops = arguments.output / "crops"
     workers = start_workers(arguments, crops)
-    scripts.quiet_tensorflow()
+    if os.environ.get("KERAS_BACKEND") != "jax":
+        scripts.quiet_tensorflow()
     import keras
 
     keras.config.set_dtype_policy(arguments.precision)
@@ -103,9 +104,13 @@ class Training:
         from unet_deblur_tf.models.loading import initialize_from
         from unet_deblur_tf.models.scales import at_scales, scales_of, trunk_of
         from unet_deblur_tf.models.unet import build
-        from unet_deblur_tf.training.compiling import prepare_for_fit
         from unet_deblur_tf.training.losses import weighted_loss
         from unet_deblur_tf.training.optimizers import make_optimizer
+
+        if keras.config.backend() == "jax":
+            from unet_deblur_tf.training.jax_step import for_jax
+        else:
+            from unet_deblur_tf.training.compiling import prepare_for_fit
 
         keras.utils.set_random_seed(arguments.seed)
         self.arguments, self.step = arguments, 0
@@ -114,13 +119,13 @@ class Training:
         trunk = trunk_of(self.network)
         if arguments.start_from:
             initialize_from(self.network, arguments.start_from)
-        trained = prepare_for_fit(trunk)
+        compiled = keras.config.backend() == "jax"
+        trained = for_jax(trunk) if compiled else prepare_for_fit(trunk)
         self.model = at_scales(trained, self.scales, every=True) if trunk is not self.network else trained
         optimizer = make_optimizer(RECIPE["optimizer"], arguments.rate)
         optimizer.use_ema, optimizer.ema_momentum = True, arguments.average
         weights = [1.0] + [COARSE_LOSS] * (self.scales - 1)
         losses = [weighted_loss(LOSSES[RECIPE["loss"]])] * self.scales
-        compiled = keras.config.backend() == "jax"
         self.model.compile(optimizer, losses if self.scales > 1 else losses[0],
                            loss_weights=weights if self.scales > 1 else None, jit_compile=compiled)  # fmt: skip
         optimizer.build(self.model.trainable_variables)
@@ -149,6 +154,11 @@ class Training:
         values = {f"v{number}": np.asarray(variable) for number, variable in enumerate(self.variables)}
         with write_by_rename(self.state) as partial, open(partial, "wb") as file:
             np.savez(file, step=self.step, variant=self.arguments.variant, **values)
+        kept = [np.asarray(variable) for variable in self.model.trainable_variables]
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)  # the moving averages
+        self.write("average")
+        for variable, value in zip(self.model.trainable_variables, kept):
+            variable.assign(value)
 
     def run(self, windows, steps, seconds, falling=False):
         """Trains for so many steps or seconds; with `falling`, the rate falls to 0 and no state is saved."""
@@ -165,6 +175,10 @@ class Training:
                 targets.append(half(targets[-1]))
             loss = self.model.train_on_batch(blurred, targets if self.scales > 1 else sharp)
             losses.append(float(loss[0] if isinstance(loss, list) else loss))  # the sum comes first
+            if not math.isfinite(losses[-1]):
+                raise InputError(
+                    f"The loss at step {self.step} is {losses[-1]}: try a smaller --rate. The state is kept"
+                )
             self.model.reset_metrics()
             self.step += 1
             now = time.perf_counter()
@@ -182,18 +196,23 @@ class Training:
         if not falling:
             self.save()
 
-    def write_finished(self):
-        """Writes the network with its last weights, and `run.json` with what `ship.py` puts into the manifest."""
+    def write(self, name):
+        """Writes the network with the weights that it has now; returns the path."""
         from unet_deblur_tf.models.transforms import in_precision
 
-        folder = self.arguments.output
-        with write_by_rename(folder / "finished.keras") as partial:
+        path = self.arguments.output / f"{name}.keras"
+        with write_by_rename(path) as partial:
             in_precision(self.network, "float32").save(partial)
+        return path
+
+    def write_finished(self):
+        """Writes the network with its last weights, and `run.json` with what `ship.py` puts into the manifest."""
+        folder = self.arguments.output
+        print(self.write("finished"))
         given = {key: value for key, value in vars(self.arguments).items()
                  if value is not None and not isinstance(value, Path | list) and value != math.inf}  # fmt: skip
         with write_by_rename(folder / "run.json") as partial:
             partial.write_text(json.dumps({"settings": {**RECIPE, **given, "steps": self.step}}, indent=1) + "\n")
-        print(folder / "finished.keras")
 
 
 class Windows:
@@ -281,14 +300,17 @@ def keep_rendering(folder, photos, number, workers):
     rng = np.random.default_rng([number, time.time_ns()])
     shares = np.array([group.share for group in GROUPS.values()])
     trained = folder / "trained"
+    before = _number_in(trained)
     for made in itertools.count():
         name = rng.choice(list(GROUPS), p=shares / shares.sum()) if made >= len(GROUPS) else list(GROUPS)[made]
         pairs = [stream.crop(rng, photos, GROUPS[name]) for _ in range(stream.PER_FILE)]
         stream.save(folder / name, f"{number}-{time.time_ns()}", pairs)
-        wanted = FEWEST + (int(trained.read_text()) / REUSE if trained.exists() else 0)
-        while made * workers * stream.PER_FILE > wanted:
+        while made * workers * stream.PER_FILE > FEWEST + (_number_in(trained) - before) / REUSE:
             time.sleep(5)
-            wanted = FEWEST + (int(trained.read_text()) / REUSE if trained.exists() else 0)
+
+
+def _number_in(path):
+    return int(path.read_text()) if path.exists() else 0
 
 
 if __name__ == "__main__":

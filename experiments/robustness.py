@@ -15,6 +15,7 @@ from gather import pairs_to
 from PIL import Image
 from tqdm import tqdm
 
+from unet_deblur_tf.commands import flags
 from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.utils import scripts
 
@@ -25,6 +26,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="as `deblur.py --model` takes them")
     parser.add_argument("--pairs", type=Path, required=True, help="folder of real pairs")
+    flags.add_scales_argument(parser)
     return parser.parse_args()
 
 
@@ -34,7 +36,7 @@ def main(arguments):
     from unet_deblur_tf.restoring.restorer import Restorer
 
     pairs = [(read_picture(pair.blur), read_picture(pair.sharp)) for pair in pairs_to("test", arguments.pairs)]
-    restorers = {model: Restorer(find_model(model)) for model in arguments.models}
+    restorers = {model: Restorer(find_model(model), scales=arguments.scales) for model in arguments.models}
     print(f"| gain in PSNR, {len(pairs)} pictures | {' | '.join(restorers)} |\n|---|{'---|' * len(restorers)}")
     for name, spoil in spoilers():
         gains = [

@@ -54,11 +54,11 @@ class Group(NamedTuple):
 
 
 GROUPS = {
-    "small": Group(0.20, dict(blur=(2, 12), rotation=0.6, gamma=2.2), (0.8, 4)),
-    "mixed": Group(0.12, dict(blur=(2, 24), rotation=0.5, gamma=None), (0.7, 4)),
-    "large": Group(0.20, dict(blur=(8, 50), rotation=0.4, gamma=1.0), (0.6, 2)),
+    "small": Group(0.18, dict(blur=(2, 12), rotation=0.6, gamma=2.2), (0.8, 4)),
+    "mixed": Group(0.11, dict(blur=(2, 24), rotation=0.5, gamma=None), (0.7, 4)),
+    "large": Group(0.19, dict(blur=(8, 50), rotation=0.4, gamma=1.0), (0.6, 2)),
     "forward": Group(0.06, dict(blur=(2, 16), rotation=0.8, gamma=None, forward=0.08), (0.7, 3)),
-    "scenes": Group(0.05, dict(blur=(2, 24), gamma=None), None),
+    "scenes": Group(0.04, dict(blur=(2, 24), gamma=None), None),
     # GoPro's kind of blur: separate, sharpened, compressed frames.
     "frames": Group(0.32, dict(blur=(4, 50), rotation=0.4, frames=(7, 9, 11, 13)), (0.7, 2)),
 }

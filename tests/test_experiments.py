@@ -177,6 +177,8 @@ def test_a_long_training_goes_on_where_it_stopped(variant, start, tmp_path, save
         first = {name: saved[name] for name in saved.files}
     assert first["step"] >= 1
     assert list((tmp_path / "run/crops/frames").glob("*.npy"))
+    average = trunk_of(load_network(tmp_path / "run/average.keras")).get_layer("inc_conv2").kernel
+    assert 0 < np.abs(average - trunk_of(load(start)).get_layer("inc_conv2").kernel).max() < 0.01
 
     long_training.main(arguments)
     with np.load(state) as saved:

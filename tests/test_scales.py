@@ -16,8 +16,10 @@ from unet_deblur_tf.exporting.saved_model import export
 from unet_deblur_tf.models import scales
 from unet_deblur_tf.models.loading import at_chosen_scales
 from unet_deblur_tf.models.scales import at_scales, blend_share, inputs_of_trunk, scales_of, trunk_of
-from unet_deblur_tf.models.unet import unet
+from unet_deblur_tf.models.transforms import in_precision, with_local_pooling
+from unet_deblur_tf.models.unet import build, unet
 from unet_deblur_tf.restoring import restorer
+from unet_deblur_tf.restoring.memory import RESTORING_BYTES
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.restoring.tiled import doubled
 
@@ -92,6 +94,13 @@ def test_a_network_of_one_scale_is_blended_by_default():
     assert (scales_of(once), scales_of(at_chosen_scales(once)), trunk_of(once)) == (1, 1, network)
     foreign = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Rescaling(1)])
     assert at_chosen_scales(foreign) is foreign
+    image = keras.Input((None, None, 3))
+    for other in (
+        keras.Model(image, keras.layers.Conv2D(3, 3, padding="same")(image)),
+        keras.Model(image, keras.layers.Rescaling(0.5)(network(image))),  # more than the network that is inside
+    ):
+        assert trunk_of(other) is other
+        assert at_chosen_scales(other) is other
     with pytest.raises(InputError, match="--scales 2 needs a network that this package built"):
         at_chosen_scales(foreign, 2)
     with pytest.raises(ValueError, match="scales must be a positive int"):
@@ -143,6 +152,15 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, always_shared, monk
             expected += np.rot90(restored[:, ::-1] if mirrored else restored, -turns) / 8
     restored = Restorer(network, tile=tile, ensemble=True, scales=2)(picture)
     np.testing.assert_allclose(restored, expected, atol=4)
+
+
+def test_memory_is_planned_for_the_network_inside():
+    for network, bytes_per_pixel in (
+        (with_local_pooling(build("concat_se"), 96), RESTORING_BYTES["concat_se, local"][0]),
+        (in_precision(build("lite"), "mixed_bfloat16"), RESTORING_BYTES["lite"][1]),
+        (build("multiscale"), RESTORING_BYTES["multiscale"][0]),
+    ):
+        assert Restorer(network)._bytes_per_pixel == bytes_per_pixel
 
 
 @pytest.mark.parametrize("tile", [0, 1056])

@@ -56,6 +56,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, several: bool = False) -
         help="picture size and length of the camera's path in synthesised pairs: "
         + "; ".join(
             f"{name} {difficulty.width}x{difficulty.height}, {difficulty.blur[0]}-{difficulty.blur[1]} px"
+            + (" as separate frames" if difficulty.frames else "")
             for name, difficulty in DIFFICULTIES.items()
         )
         + " (default: %(default)s)",

@@ -59,8 +59,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--start-from",
         metavar="MODEL",
-        help="start with the weights of a trained network: of the same variant and style, or of unet, from "
-        "which the others (not lite) start without loss",
+        help="start with the weights of a trained network: of the same variant, norm, head and activation; or of unet, "
+        "from which all variants but lite and naf start without loss",
     )
     parser.add_argument("--fresh", action="store_true", help="discard an interrupted run instead of continuing it")
     parser.add_argument(

@@ -91,7 +91,7 @@ def evaluate_sets(
     for name, source in sources.items():
         part, how = split_and_protocol(name, split, protocol)
         pairs = pairs_to_score(source, part, limit, restore)
-        how_restored = f"pooling {scored['pooling']}, scales {scored['scales']}"
+        how_restored = f"pooling {scored['pooling']}, scales {scored['scales'] or 'built in'}"
         print(f"{scored['model']} on {len(pairs)} pairs of {name} ({part}), protocol {how}, {how_restored}")
         scores = score(restore, pairs, how)
         summary = {"data": name, "source": source.summary, "synthesised": source.synthesised, "split": part}

@@ -167,17 +167,16 @@ def at_chosen_scales(
         factor: float, see `scales.at_scales`.
 
     Returns:
-        A `keras.Model`. A model that is not functional from pictures to pictures, and a `ForeignSavedModel`, run at one
-        scale.
+        A `keras.Model`. A model that `unet.unet` did not build, and a `ForeignSavedModel`, are returned as they are.
 
     Raises:
         InputError: if such a network is asked for several scales.
     """
-    if isinstance(network, ForeignSavedModel) or type(network).__name__ != "Functional":
+    trunk = trunk_of(network)
+    if not {"pad", "out_crop"} <= {layer.name for layer in trunk.layers}:  # `unet.unet` did not build it
         if scales not in (None, 1):
             raise InputError(f"--scales {scales} needs a network that this package built, with its .keras file")
         return network
-    trunk = trunk_of(network)
     own = BLENDED_SCALES if trunk is network else scales_of(network)
     return at_scales(trunk, scales or own, factor=factor)
 

@@ -134,8 +134,11 @@ def is_guided(network: keras.Model) -> bool:
 
 
 def trunk_of(network: keras.Model) -> keras.Model:
-    """The network that `at_scales` combined; a network of one scale is returned as it is."""
-    return next((layer for layer in network.layers if isinstance(layer, keras.Model)), network)
+    """The network that `at_scales` combined; any other network is returned as it is."""
+    others = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
+    trunks = [layer for layer in others if isinstance(layer, keras.Model)]
+    combined = len(trunks) == 1 and all(layer.name.startswith("scale") for layer in others if layer is not trunks[0])
+    return trunks[0] if combined else network
 
 
 def inputs_of_trunk(network: keras.Model, pictures):

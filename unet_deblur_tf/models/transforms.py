@@ -10,7 +10,7 @@ from unet_deblur_tf.models.layers import CELL, BilinearUpsampling2D, CropLike, P
 from unet_deblur_tf.models.naf import SimplifiedAttention
 from unet_deblur_tf.models.scales import change_trunk, scales_of, trunk_of
 
-USUAL_RADIUS = 144  # pixels, of "unet"
+USUAL_RADIUS = 448  # pixels, of "unet" at two scales, as it is exported
 BLOCK = re.compile(r"_block\d+_")  # in the names of the layers of residual blocks
 
 
@@ -109,7 +109,7 @@ def receptive_radius(network: keras.Model) -> int:
     (`scales.at_scales`), each doubles the radius of the one before.
 
     Args:
-        network: `keras.Model` as `unet.build` returns it. For a model that is not functional, the radius of "unet" is
+        network: `keras.Model` as `unet.build` returns it. For a model that is not functional, `USUAL_RADIUS` is
             assumed.
 
     Returns:

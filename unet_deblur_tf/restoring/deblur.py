@@ -88,7 +88,7 @@ def deblur(
     restore = Restorer(model, **restoring)
     if progress:
         cost = "; the mean of 8 flips and turns: 8 times the time" if restore.options.ensemble else ""
-        print(f"{model}, pooling {restore.pooling}, scales {restore.scales}{cost}")
+        print(f"{model}, pooling {restore.pooling}, scales {restore.scales or 'built in'}{cost}")
         if restore.advice:
             print(restore.advice)
     with tqdm(jobs.items(), "Restoring", unit="picture", disable=not progress) as bar, ticking(bar):

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from unet_deblur_tf.models.scales import trunk_of
+
 if TYPE_CHECKING:
     import keras
 
@@ -33,8 +35,9 @@ def restoring_bytes_per_pixel(network: "keras.Model | ForeignSavedModel") -> int
     Returns:
         Bytes per pixel of the picture. For an unknown network, the largest number of all.
     """
-    local = any(getattr(layer, "window", None) for layer in network.layers)
+    layers = trunk_of(network).layers
+    local = any(getattr(layer, "window", None) for layer in layers)
     measured = RESTORING_BYTES.get(network.name + (", local" if local else ""))
     if measured is None:
         return max(max(row) for row in RESTORING_BYTES.values())
-    return measured[any("16" in layer.compute_dtype for layer in network.layers)]
+    return measured[any("16" in layer.compute_dtype for layer in layers)]

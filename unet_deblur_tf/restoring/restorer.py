@@ -6,7 +6,7 @@
     sharp = restore(blurred)                   # from and to uint8 or uint16 (height, width, 3)
 
 The network runs at several sizes of the picture, from coarse to fine (see `models.scales`). A picture that does not fit
-in memory is restored in tiles, with the same result (see `tiled`).
+in memory is restored in tiles, with the same result (except for NAFNet, see `tiled`).
 """
 
 import itertools
@@ -49,7 +49,8 @@ class Restorer:
     Attributes:
         options: `RestoringOptions`.
         pooling: str, the pooling as reports name it, see `transforms.pooling_of`.
-        scales: int, at how many sizes of the picture the network runs.
+        scales: int, at how many sizes of the picture the network runs; None for a SavedModel without its Keras model,
+            which has them built in.
         advice: str, a note for the user about a faster precision, or "", see `hardware.advice`.
 
     Raises:
@@ -66,7 +67,8 @@ class Restorer:
             network = adapt_network(model, pooling, precision)
         self._factor = ENSEMBLE_FACTOR if self.options.ensemble else 1.0
         network = at_chosen_scales(network, self.options.scales, self._factor)
-        self.scales = scales_of(network)
+        self._scales = scales_of(network)
+        self.scales = None if isinstance(network, ForeignSavedModel) else self._scales
         self.pooling = pooling_of(network)
         self.advice = advice(trunk_of(network))
         self._tiled = TiledNetwork(trunk_of(network))
@@ -153,7 +155,7 @@ class Restorer:
         # means of all cells, and with several scales the results of the smaller ones.
         band_row_bytes = 2 * 12 * width
         kept_bytes = pixels / CELL**2 * 4 * self._tiled.means_channels
-        if self.scales > 1:
+        if self._scales > 1:
             kept_bytes += SCALES_BYTES * pixels
         # Solve side^2 * bytes_per_pixel + side * band_row_bytes = budget - kept_bytes.
         half = band_row_bytes / self._bytes_per_pixel / 2
@@ -163,7 +165,7 @@ class Restorer:
 
     def _steps(self, height, width, tile):
         """The number of times that a tile goes through the network."""
-        sizes = [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(self.scales)]
+        sizes = [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(self._scales)]
         return sum(self._tiled.steps(*size, tile) for size in sizes)
 
     def _bands(self, picture, tile, done) -> Iterator[tuple[int, np.ndarray]]:
@@ -181,7 +183,7 @@ class Restorer:
             yield 0, self._run(to_floats(picture))[0].numpy()
             done()
         else:
-            yield from self._tiled_bands(picture, tile, done, self.scales)
+            yield from self._tiled_bands(picture, tile, done, self._scales)
 
     def _tiled_bands(self, picture, tile, done, scales):
         """The result of several scales, in tiles: what `scales.at_scales` computes of a whole picture."""
@@ -189,11 +191,11 @@ class Restorer:
             yield from self._tiled.bands(picture, tile, done)
             return
         small = half_size(picture)
-        coarse = np.concatenate([band for _, band in self._tiled_bands(small, tile, done, scales - 1)])
+        coarse = _assembled(small.shape, self._tiled_bands(small, tile, done, scales - 1))
         if self._tiled.guided:
             yield from self._tiled.bands(picture, tile, done, coarse - small)
             return
-        fine = np.concatenate([band for _, band in self._tiled.bands(picture, tile, done)])
+        fine = _assembled(picture.shape, self._tiled.bands(picture, tile, done))
         share = self._factor * blend_share(_mean_change(fine, picture), _mean_change(coarse, small))
         exchanged = share * (coarse - half_size(fine))
         height, width, _ = picture.shape
@@ -214,6 +216,14 @@ def _turned(picture, turn):
     upside_down, mirrored, transposed = turn
     picture = picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
     return picture.transpose(1, 0, 2) if transposed else picture
+
+
+def _assembled(shape, bands):
+    """A picture of its bands, float32."""
+    whole = np.empty(shape, np.float32)
+    for top, band in bands:
+        whole[top : top + len(band)] = band
+    return whole
 
 
 def half_size(picture):

@@ -36,10 +36,11 @@ def compile_model(model, settings):
         settings: `train.Settings`.
     """
     rate = settings.learning_rate
-    steps = settings.epochs * settings.steps_per_epoch
     if settings.schedule == "cosine-naf":
+        steps = settings.epochs * settings.steps_per_epoch
         rate = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=1e-4)
-    if settings.schedule == "cosine":
+    elif settings.schedule == "cosine":
+        steps = settings.epochs * settings.steps_per_epoch
         warmup = max(1, min(steps // 10, 1000))
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup

@@ -42,8 +42,8 @@ def test_tiles_equal_the_whole_picture(variant, window, shape):
     if window:
         network = with_local_pooling(network, window)
     picture = strip(*shape)
-    whole = Restorer(network, tile=0)(picture).astype(int)
-    tiled = Restorer(network, tile=1056)(picture).astype(int)
+    whole = Restorer(network, tile=0, scales=1)(picture).astype(int)
+    tiled = Restorer(network, tile=1056, scales=1)(picture).astype(int)
     assert np.abs(whole - picture).mean() > 300
     assert np.abs(whole - tiled).max() <= 65535 * 1e-4
 
@@ -58,9 +58,9 @@ def test_small_tiles_leave_a_network_that_does_nothing_exact():
 def test_a_window_over_the_whole_picture_is_global_pooling(variant):
     network = lively_network(variant)
     picture = strip(100, 130)
-    globally = Restorer(network)(picture).astype(int)
-    np.testing.assert_allclose(Restorer(with_local_pooling(network, 144))(picture), globally, atol=2)
-    assert np.abs(Restorer(with_local_pooling(network, 32))(picture) - globally).max() > 20
+    globally = Restorer(network, scales=1)(picture).astype(int)
+    np.testing.assert_allclose(Restorer(with_local_pooling(network, 144), scales=1)(picture), globally, atol=2)
+    assert np.abs(Restorer(with_local_pooling(network, 32), scales=1)(picture) - globally).max() > 20
 
 
 @pytest.mark.parametrize("variant", ATTENTIVE)
@@ -73,12 +73,12 @@ def test_pooling_shares_weights_and_survives_saving(variant, tmp_path):
     assert local.count_params() == network.count_params()
     assert {id(weight) for weight in local.weights} == {id(weight) for weight in network.weights}
     local.save(tmp_path / "model.keras")
-    restore = Restorer(tmp_path / "model.keras")
+    restore = Restorer(tmp_path / "model.keras", scales=1)
     assert restore.pooling == "local (96 px)"
     picture = strip(64, 200)
-    np.testing.assert_array_equal(restore(picture), Restorer(local)(picture))
+    np.testing.assert_array_equal(restore(picture), Restorer(local, scales=1)(picture))
     np.testing.assert_array_equal(
-        Restorer(tmp_path / "model.keras", pooling="global")(picture), Restorer(network)(picture)
+        Restorer(tmp_path / "model.keras", pooling="global", scales=1)(picture), Restorer(network, scales=1)(picture)
     )
 
 
@@ -119,8 +119,8 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
 def test_strength_is_the_share_of_the_correction(variant, options):
     network = lively_network(variant)
     picture = strip(80, 300) // 4 + 20_000
-    whole = Restorer(network, **options)(picture).astype(float)
-    some = Restorer(network, **options, strength=0.3)(picture)
+    whole = Restorer(network, **options, scales=1)(picture).astype(float)
+    some = Restorer(network, **options, strength=0.3, scales=1)(picture)
     assert np.abs(whole - picture).max() > 1000
     np.testing.assert_allclose(some, 0.7 * picture + 0.3 * whole, atol=1)
 

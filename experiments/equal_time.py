@@ -89,16 +89,12 @@ def main(arguments):
 
 def make(name):
     """A fresh network and the form of it that is compiled."""
-    from unet_deblur_tf.models.scales import at_scales
-    from unet_deblur_tf.models.unet import unet
+    from unet_deblur_tf.models.unet import assemble
     from unet_deblur_tf.training.compiling import prepare_for_fit
     from unet_deblur_tf.training.losses import weighted_loss
     from unet_deblur_tf.training.optimizers import make_optimizer
 
-    given = dict(CANDIDATES[name])
-    scales = given.pop("scales", 1)
-    network = unet(**given, **{key: RECIPE[key] for key in ("norm", "head", "activation")}, guided=scales > 1)
-    network = at_scales(network, scales) if scales > 1 else network
+    network = assemble(**CANDIDATES[name], **{key: RECIPE[key] for key in ("norm", "head", "activation")})
     model = prepare_for_fit(network)
     model.compile(make_optimizer(RECIPE["optimizer"], 0.0), weighted_loss(LOSSES[RECIPE["loss"]]), jit_compile=False)
     model.optimizer.build(model.trainable_variables)

@@ -189,6 +189,19 @@ def png_bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + header + rows + png_chunk(b"IEND", b"")
 
 
+def mean_over_turns(restore, picture):
+    """What an ensemble of a uint16 picture should be: the mean over four quarter turns, each also mirrored."""
+    expected = np.zeros(picture.shape)
+    for turns in range(4):
+        for mirrored in (False, True):
+            turned = np.rot90(picture, turns)
+            turned = turned[:, ::-1] if mirrored else turned
+            restored = restore(np.ascontiguousarray(turned)).astype(float)
+            assert 0 < restored.min() < restored.max() < 65535
+            expected += np.rot90(restored[:, ::-1] if mirrored else restored, -turns) / 8
+    return expected
+
+
 def psnr(first, second):
     """PSNR in dB of two uint8 pictures, by hand."""
     return 20 * np.log10(255) - 10 * np.log10(np.mean((first.astype(float) - second) ** 2))

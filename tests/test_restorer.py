@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import lively_network
+from helpers import lively_network, mean_over_turns
 
 from unet_deblur_tf.configs import POOLINGS, VARIANTS
 from unet_deblur_tf.data.synthesis.scenes import scene
@@ -101,14 +101,7 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
     network = lively_network("concat_se")
     picture = strip(*shape) // 4 + 20_000  # far from what would be clipped
     alone = Restorer(network, tile=0, scales=1)
-    expected = np.zeros(picture.shape)
-    for turns in range(4):
-        for mirrored in (False, True):
-            turned = np.rot90(picture, turns)
-            turned = turned[:, ::-1] if mirrored else turned
-            restored = alone(np.ascontiguousarray(turned)).astype(float)
-            assert 0 < restored.min() < restored.max() < 65535
-            expected += np.rot90(restored[:, ::-1] if mirrored else restored, -turns) / 8
+    expected = mean_over_turns(alone, picture)
     restored = Restorer(network, tile=tile, ensemble=True, scales=1)(picture)  # of several scales: test_scales.py
     np.testing.assert_allclose(restored, expected, atol=3)
     assert np.abs(restored.astype(int) - alone(picture)).max() > 100

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, clipped_output, lively_network, random_pictures, randomise
+from helpers import SMALL_WIDTHS, clipped_output, lively_network, mean_over_turns, random_pictures, randomise
 from reference import blend, half
 
 from unet_deblur_tf.acceleration.inference import for_inference
@@ -143,13 +143,7 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, always_shared, monk
     picture = strip(48, 1500) // 4 + 20_000  # far from what would be clipped
     monkeypatch.setattr(restorer, "ENSEMBLE_FACTOR", 1)
     alone = Restorer(network, tile=0, scales=2)
-    expected = np.zeros(picture.shape)
-    for turns in range(4):
-        for mirrored in (False, True):
-            turned = np.rot90(picture, turns)
-            turned = turned[:, ::-1] if mirrored else turned
-            restored = alone(np.ascontiguousarray(turned)).astype(float)
-            expected += np.rot90(restored[:, ::-1] if mirrored else restored, -turns) / 8
+    expected = mean_over_turns(alone, picture)
     restored = Restorer(network, tile=tile, ensemble=True, scales=2)(picture)
     np.testing.assert_allclose(restored, expected, atol=4)
 

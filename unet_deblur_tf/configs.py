@@ -118,6 +118,9 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Pooling of squeeze-and-excitation. "auto" is the pooling that scored higher after training.
 POOLINGS = ("auto", "local", "global")
 
+# At how many sizes of the picture a network can run, see `models/scales.py`.
+SCALES = (1, 2, 3)
+
 # Where decoded training pictures are kept, see `data/store.py`.
 CACHES = ("memory", "disk", "none")
 

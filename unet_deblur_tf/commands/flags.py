@@ -3,9 +3,7 @@
 import argparse
 import shlex
 
-from unet_deblur_tf.configs import DATA_KINDS, DIFFICULTIES, POOLINGS, PRECISIONS
-
-SCALES = ("1", "2", "3")
+from unet_deblur_tf.configs import DATA_KINDS, DIFFICULTIES, POOLINGS, PRECISIONS, SCALES
 
 DATA_DEFAULTS = {
     "data": "synthetic", "data_dir": None, "kind": None, "blur": None, "sharp": None, "difficulty": "quick",
@@ -185,9 +183,10 @@ def scales(text: str) -> int | None:
     """Parses "auto" (as None) or a number of scales, for `argparse`."""
     if text == "auto":
         return None
-    if text not in SCALES:
-        raise argparse.ArgumentTypeError(f"must be auto, {', '.join(SCALES)}, not {text!r}")
-    return int(text)
+    by_text = {str(number): number for number in SCALES}
+    if text not in by_text:
+        raise argparse.ArgumentTypeError(f"must be auto, {', '.join(by_text)}, not {text!r}")
+    return by_text[text]
 
 
 def size(text: str) -> tuple[int, int]:

@@ -36,7 +36,7 @@ from unet_deblur_tf.configs import FIGURE_LAYERS, VARIANTS
 from unet_deblur_tf.explaining import keras_flops
 from unet_deblur_tf.models.layers import BilinearUpsampling2D, Excitation, Squeeze
 from unet_deblur_tf.models.naf import ChannelScale, SimpleGate, SimplifiedAttention
-from unet_deblur_tf.models.scales import scales_of, trunk_of
+from unet_deblur_tf.models.scales import sizes_of, trunk_of
 from unet_deblur_tf.models.transforms import with_size
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.utils.files import write_by_rename
@@ -78,8 +78,7 @@ def layer_costs(network: keras.Model, height: int = 224, width: int = 224) -> li
         List of `Cost`. With several scales, MACs and FLOPs are those of all sizes together, the others those of the
         largest.
     """
-    sizes = [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(scales_of(network))]
-    by_size = [_costs_at(trunk_of(network), *size) for size in sizes]
+    by_size = [_costs_at(trunk_of(network), *size) for size in sizes_of(network, height, width)]
     return [
         costs[0]._replace(macs=sum(cost.macs for cost in costs), flops=sum(cost.flops for cost in costs))
         for costs in zip(*by_size)

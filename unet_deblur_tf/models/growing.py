@@ -89,8 +89,7 @@ def _widened(layer, values, trunk, given):
     if stage and layer.kernel.shape != values[0].shape:
         kernel = np.zeros(layer.kernel.shape, np.float32)
         first, channels = _own_channels(trunk, stage[1])
-        gated = any(isinstance(other, Excitation) for other in trunk.layers)
-        kernel[:, :, first : first + channels] = values[0][:, :, :channels] * (2 if gated else 1)
+        kernel[:, :, first : first + channels] = values[0][:, :, :channels] * _before_gates(trunk)
         below = values[0].shape[2] - channels
         kernel[:, :, -below:] = values[0][:, :, channels:]
         return [kernel, *values[1:]]
@@ -103,14 +102,18 @@ def _passing_on(layer, trunk):
     first, channels = _own_channels(trunk, layer.name[2])
     slope = getattr(trunk.get_layer("up1_act1"), "negative_slope", 0)
     if layer.name.endswith("conv1"):
-        gated = any(isinstance(other, Excitation) for other in trunk.layers)
         kernel[:, :, :, :channels] = 0
         own = kernel[0, 0, first : first + channels, :channels]
-        np.fill_diagonal(own, (2 if gated else 1) * (-1 if slope else 1))
+        np.fill_diagonal(own, _before_gates(trunk) * (-1 if slope else 1))
     else:
         kernel[:] = 0
         np.fill_diagonal(kernel[1, 1, :channels], -1 / slope if slope else 1)
     return [kernel, *(np.zeros_like(value) for value in layer.get_weights()[1:])]
+
+
+def _before_gates(trunk):
+    """The factor that makes up for the gates of squeeze-and-excitation, if there are any."""
+    return 2 if any(isinstance(layer, Excitation) for layer in trunk.layers) else 1
 
 
 def _own_channels(trunk, stage):

@@ -157,6 +157,11 @@ def scales_of(network: keras.Model) -> int:
     return 1 + sum(layer.name.endswith("_half") for layer in network.layers if trunk_of(network) is not network)
 
 
+def sizes_of(network: keras.Model, height: int, width: int) -> list[tuple[int, int]]:
+    """The (height, width) of a picture at each scale of a network, from the largest to the smallest."""
+    return [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(scales_of(network))]
+
+
 def change_trunk(network: keras.Model, change: Callable[[keras.Model], keras.Model]) -> keras.Model:
     """Applies a function from network to network to the network that `at_scales` combined, and combines again."""
     trunk = trunk_of(network)

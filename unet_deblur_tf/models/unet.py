@@ -72,16 +72,19 @@ def build(variant: str, weights: str | Path | None = None, **overrides) -> keras
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}. Received: variant={variant!r}")
     if weights is None:
-        arguments = {"name": variant, **VARIANTS[variant], **overrides}
-        scales = arguments.pop("scales", 1)
-        network = unet(**arguments, guided=scales > 1)
-        return network if scales == 1 else at_scales(network, scales)
+        return assemble(**{"name": variant, **VARIANTS[variant], **overrides})
     if overrides:
         raise ValueError(f"weights decide what a network is like. Received besides: {', '.join(overrides)}")
     network = load(weights)
     if network.name != variant:
         raise ValueError(f"weights={str(weights)!r} are of the variant {network.name!r}. Received: variant={variant!r}")
     return network
+
+
+def assemble(scales: int = 1, **arguments) -> keras.Model:
+    """Builds a network from an entry of `VARIANTS`: the arguments of `unet`, and the number of scales."""
+    network = unet(**arguments, guided=scales > 1)
+    return network if scales == 1 else at_scales(network, scales)
 
 
 def unet(

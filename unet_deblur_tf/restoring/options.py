@@ -2,11 +2,10 @@
 
 import dataclasses
 
-from unet_deblur_tf.configs import POOLINGS, PRECISIONS
+from unet_deblur_tf.configs import POOLINGS, PRECISIONS, SCALES
 from unet_deblur_tf.errors import InputError
 
 SMALLEST_TILE = 128  # pixels
-MOST_SCALES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +21,7 @@ class RestoringOptions:
         memory: bytes that this process should not exceed; None for what it uses already plus half of what is free.
         ensemble: whether to average over the eight flips and quarter turns of the picture, at eight times the cost.
         precision: one of `configs.PRECISIONS`; None for that of the network.
-        scales: at how many sizes of the picture the network runs, from coarse to fine, 1 to `MOST_SCALES`, see
+        scales: at how many sizes of the picture the network runs, from coarse to fine, one of `configs.SCALES`, see
             `models.scales`. None for the network's own number, and 2 for a network that was trained at one: blur of
             more than some ten pixels is then removed better, in a quarter more time.
         strength: above 0 and at most 1, the share of the correction that is applied.
@@ -46,7 +45,7 @@ class RestoringOptions:
             raise InputError(f"--precision must be one of {', '.join(PRECISIONS)}, not {self.precision}")
         if self.tile is not None and self.tile != 0 and self.tile < SMALLEST_TILE:
             raise InputError(f"--tile must be 0 or at least {SMALLEST_TILE}, not {self.tile}")
-        if self.scales is not None and not 1 <= self.scales <= MOST_SCALES:
-            raise InputError(f"--scales must be 1 to {MOST_SCALES} or auto, not {self.scales}")
+        if self.scales not in (None, *SCALES):
+            raise InputError(f"--scales must be {SCALES[0]} to {SCALES[-1]} or auto, not {self.scales}")
         if not 0 < self.strength <= 1:
             raise InputError(f"--strength must be above 0 and at most 1, not {self.strength}")

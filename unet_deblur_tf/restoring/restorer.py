@@ -9,6 +9,7 @@ The network runs at several sizes of the picture, from coarse to fine (see `mode
 in memory is restored in tiles, with the same result (except for NAFNet, see `tiled`).
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from unet_deblur_tf.acceleration.inference import PICTURE, for_inference
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models.layers import CELL
 from unet_deblur_tf.models.loading import ForeignSavedModel, adapt_network, at_chosen_scales, find_model, load_network
-from unet_deblur_tf.models.scales import ENSEMBLE_FACTOR, blend_share, scales_of, trunk_of
+from unet_deblur_tf.models.scales import ENSEMBLE_FACTOR, blend_share, scales_of, sizes_of, trunk_of
 from unet_deblur_tf.models.transforms import pooling_of
 from unet_deblur_tf.restoring.memory import restoring_bytes_per_pixel
 from unet_deblur_tf.restoring.options import RestoringOptions
@@ -81,8 +82,13 @@ class Restorer:
         self._turns = turns if self.options.ensemble else turns[:1]
 
         self._network = network
+
+    @functools.cached_property
+    def _run(self) -> Callable:
+        """The network as a function from a batch of pictures to the restored batch; tiles do without it."""
+        network = self._network
         fast = network if isinstance(network, ForeignSavedModel) else for_inference(network)
-        self._run: Callable = tf.function(lambda image: fast(image, training=False), input_signature=[PICTURE])
+        return tf.function(lambda image: fast(image, training=False), input_signature=[PICTURE])
 
     def __call__(self, picture: np.ndarray, progress: bool = False) -> np.ndarray:
         """Restores a picture.
@@ -165,8 +171,7 @@ class Restorer:
 
     def _steps(self, height, width, tile):
         """The number of times that a tile goes through the network."""
-        sizes = [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(self._scales)]
-        return sum(self._tiled.steps(*size, tile) for size in sizes)
+        return sum(self._tiled.steps(*size, tile) for size in sizes_of(self._network, height, width))
 
     def _bands(self, picture, tile, done) -> Iterator[tuple[int, np.ndarray]]:
         """Restores a picture band by band, from top to bottom; without tiles, in one band.

@@ -114,18 +114,18 @@ class TiledNetwork:
                 return [image, tf.zeros_like(image)]
             return [image, tf.constant(doubled(correction, top, bottom, left, right)[np.newaxis])]
 
-        run, means = (self._run, None) if not self._squeezes else (self._statistics_and_output[1], None)
         if self._squeezes:
+            _, run = self._statistics_and_output
             means = self._means((height, width), inputs_of, rows, columns, done)
+        else:
+            run, means = self._run, []
         overlap = np.zeros((0, width, 3), np.float32)  # what the tiles above add to the top of the next band
         for (top, bottom), fade_rows, (end, _) in zip(rows, tapers(rows), [*rows[1:], (height, height)]):
             band = np.zeros((bottom - top, width, 3), np.float32)
             band[: len(overlap)] = overlap
             for (left, right), fade_columns in zip(columns, tapers(columns)):
-                inputs = inputs_of(top, bottom, left, right)
-                if means is not None:
-                    inputs += [crop_means(level, top, bottom, left, right) for level in means]
-                restored = run(*inputs)
+                cropped = [crop_means(level, top, bottom, left, right) for level in means]
+                restored = run(*inputs_of(top, bottom, left, right), *cropped)
                 weights = fade_rows[:, np.newaxis, np.newaxis] * fade_columns[:, np.newaxis]
                 band[:, left:right] += restored[0].numpy() * weights
                 done()

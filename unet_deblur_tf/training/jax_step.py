@@ -17,7 +17,7 @@ import keras
 from jax import value_and_grad
 from keras import ops
 
-from unet_deblur_tf.models.scales import change_trunk, scales_of, trunk_of
+from unet_deblur_tf.models.scales import change_trunk, sizes_of, trunk_of
 from unet_deblur_tf.models.transforms import with_size
 from unet_deblur_tf.training.losses import weighted_loss
 
@@ -111,7 +111,7 @@ def put_back(network, state):
 
 def convolution_flops(network, crop):
     """FLOPs of the convolutions in a step, per window: forward, and backward to inputs and to kernels."""
-    sides = [crop // 2**halvings for halvings in range(scales_of(network))]
-    layers = [layer for side in sides for layer in with_size(trunk_of(network), side, side).layers]
+    sizes = sizes_of(network, crop, crop)
+    layers = [layer for size in sizes for layer in with_size(trunk_of(network), *size).layers]
     convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
     return 6 * sum(math.prod(each.kernel.shape) * math.prod(each.output.shape[1:3]) for each in convolutions)

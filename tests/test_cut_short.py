@@ -7,7 +7,7 @@ from PIL import Image, ImageFile
 from unet_deblur_tf import deblur
 from unet_deblur_tf.data.photos import read_photo
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.restoring.video import output_name
+from unet_deblur_tf.utils.formats import output_name
 
 
 @pytest.fixture

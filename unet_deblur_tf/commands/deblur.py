@@ -44,16 +44,27 @@ def add_arguments(parser):
 
 
 def main(arguments):
-    """Runs the command with parsed flags."""
-    quiet_tensorflow()
-    from unet_deblur_tf.restoring.deblur import deblur
+    """Runs the command with parsed flags. Where nothing is to be restored, it imports next to nothing."""
+    from unet_deblur_tf.restoring.jobs import find_jobs
 
-    outcome = deblur(**flags.restoring_options(arguments))
-    for source, target in outcome.kept.items():
+    options = flags.restoring_options(arguments)
+    finding = {name: options.pop(name) for name in ("inputs", "output", "recursive")}
+    jobs = find_jobs(**finding, overwrite=options["overwrite"], compare=options["compare"])
+    for source, target in jobs.kept.items():
         print(f"{source}: {target} is there already (--overwrite replaces it)")
-    print(f"{len(outcome.written)} restored in {arguments.output}/")
-    if outcome.failed:
-        print(f"{len(outcome.failed)} could not be restored:", file=sys.stderr)
-        for source, reason in outcome.failed.items():
+    written, failed = _restore(jobs, options) if jobs.targets else ({}, jobs.failed)
+    print(f"{len(written)} restored in {arguments.output}/")
+    if failed:
+        print(f"{len(failed)} could not be restored:", file=sys.stderr)
+        for source, reason in failed.items():
             print(f"  {source}: {reason}", file=sys.stderr)
         sys.exit(1)
+
+
+def _restore(jobs, options):
+    """Restores the files. Returns those that were written, and those that failed."""
+    quiet_tensorflow()
+    from unet_deblur_tf.restoring.deblur import restore_jobs
+
+    outcome = restore_jobs(jobs, **options)
+    return outcome.written, outcome.failed

@@ -27,8 +27,9 @@ from unet_deblur_tf.data.pairs import Pair, choose_split
 from unet_deblur_tf.data.pictures import find_files, find_pictures, picture_size, read_picture
 from unet_deblur_tf.data.store import PictureStore
 from unet_deblur_tf.data.trees.splits import Splits
-from unet_deblur_tf.data.video_frames import SUFFIXES, extract_frames
+from unet_deblur_tf.data.video_frames import extract_frames
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.utils.formats import VIDEOS, is_video
 
 COUNTS = (7, 9, 11, 13)  # numbers of frames that are averaged
 REACH = max(COUNTS) // 2  # largest number of frames on either side of the middle frame
@@ -292,7 +293,7 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
         largest = max(map(len, folders.values()), default=0)
         raise InputError(
             f"No frames of a fast camera in {root}: it takes folders of at least {max(COUNTS)} consecutive frames "
-            f"(the largest has {largest} pictures), or videos ({', '.join(sorted(SUFFIXES))})"
+            f"(the largest has {largest} pictures), or videos ({', '.join(sorted(VIDEOS))})"
         )
     return FramePairs(root, sequences, GAMMAS[blur or "blur"])
 
@@ -300,7 +301,7 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
 def find_videos(root: Path) -> list[Path]:
     """Finds the video files below a folder, hidden ones aside; see `pictures.find_files`."""
     files = find_files(root, recursive=True)
-    return [path for path in files if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    return [path for path in files if is_video(path) and not path.name.startswith(".")]
 
 
 def _sequence(splits, path, frames):

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
+from unet_deblur_tf.utils.formats import HEIC, JPEG, TIFF
 
 try:
     import pillow_heif
@@ -23,9 +24,6 @@ try:
 except ImportError:
     pass  # the extra `heic`
 
-JPEG, TIFF, HEIC = {".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}, {".heic", ".heif"}
-SUFFIXES = JPEG | TIFF | HEIC | {".png", ".webp", ".bmp", ".gif"}
-WRITTEN_AS = {".gif": ".png"}  # a restored picture has more colours than a palette; other formats do not change
 FORMATS = {"BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"}  # Pillow's names; MPO is several JPEG pictures
 GREY = ("1", "L", "LA", "La")  # Pillow's modes
 ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
@@ -264,11 +262,6 @@ def _from_cmyk(picture, profile):
         except (ImageCms.PyCMSError, OSError):
             pass  # ignore a damaged profile
     return picture.convert("RGB")
-
-
-def output_name(name: Path) -> Path:
-    """Returns the file name for the restored photo."""
-    return name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix))
 
 
 def write_photo(path: Path, photo: Photo, quality: int = 95) -> list[str]:

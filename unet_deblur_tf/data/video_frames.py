@@ -14,8 +14,6 @@ from unet_deblur_tf.data.pictures import find_pictures
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale
 
-SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm"}
-
 
 def extract_frames(path: Path, cache_dir: str | Path | None = None) -> list[Path]:
     """Writes every frame of a video, upright, to the cache, or finds the frames there.

@@ -5,8 +5,6 @@ from unet_deblur_tf import deblur
 deblur("photo.jpg")                        # writes restored/photo.jpg
 """
 
-import glob
-import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +14,10 @@ from tqdm import tqdm
 
 from unet_deblur_tf.data import photos
 from unet_deblur_tf.errors import InputError, first_line
-from unet_deblur_tf.models.loading import find_model
 from unet_deblur_tf.restoring import video
-from unet_deblur_tf.restoring.restorer import Restorer
-from unet_deblur_tf.utils.files import make_folder, write_by_rename
+from unet_deblur_tf.restoring.jobs import Jobs, comparison_name, find_jobs
+from unet_deblur_tf.utils.files import write_by_rename
+from unet_deblur_tf.utils.formats import is_video
 from unet_deblur_tf.utils.progress import ticking
 from unet_deblur_tf.utils.sheets import comparison_sheet
 
@@ -75,15 +73,36 @@ def deblur(
     Raises:
         InputError: if there are no inputs, or the model or the output folder cannot be used.
     """
-    jobs, failed = _plan([inputs] if isinstance(inputs, str | Path) else inputs, Path(output), recursive, compare)
-    if not jobs and not failed:
-        raise InputError(f"No pictures in {inputs}: known are {', '.join(sorted(photos.SUFFIXES | video.SUFFIXES))}")
-    make_folder(output)
-    kept = {} if overwrite else {source: target for source, target in jobs.items() if target.exists()}
-    outcome = Outcome({}, kept, failed)
-    jobs = {source: target for source, target in jobs.items() if source not in kept}
-    if not jobs:
+    jobs = find_jobs(inputs, output, recursive, overwrite, compare)
+    return restore_jobs(jobs, model, overwrite, compare, quality, allow_large, allow_damaged, progress, **restoring)
+
+
+def restore_jobs(
+    jobs: Jobs,
+    model: str | Path | None = None,
+    overwrite: bool = False,
+    compare: bool = False,
+    quality: int = 95,
+    allow_large: bool = False,
+    allow_damaged: bool = False,
+    progress: bool = True,
+    **restoring,
+) -> Outcome:
+    """Does what `find_jobs` found. TensorFlow is imported only if there is something to restore.
+
+    Args:
+        jobs: `Jobs`.
+        model, overwrite, compare, quality, allow_large, allow_damaged, progress, **restoring: see `deblur`.
+
+    Raises:
+        InputError: if the model cannot be used.
+    """
+    outcome = Outcome({}, jobs.kept, dict(jobs.failed))
+    if not jobs.targets:
         return outcome
+    from unet_deblur_tf.models.loading import find_model
+    from unet_deblur_tf.restoring.restorer import Restorer
+
     model = find_model(model)
     restore = Restorer(model, **restoring)
     if progress:
@@ -91,11 +110,11 @@ def deblur(
         print(f"{model}, pooling {restore.pooling}, scales {restore.scales or 'built in'}{cost}")
         if restore.advice:
             print(restore.advice)
-    with tqdm(jobs.items(), "Restoring", unit="picture", disable=not progress) as bar, ticking(bar):
+    with tqdm(jobs.targets.items(), "Restoring", unit="picture", disable=not progress) as bar, ticking(bar):
         for source, target in bar:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if source.suffix.lower() in video.SUFFIXES:
+                if is_video(source):
                     notes = video.restore_video(restore, source, target, progress)
                 else:
                     sheet = comparison_name(target) if compare else None
@@ -120,76 +139,6 @@ def _restore_photo(restore, photo, target, sheet, overwrite, quality, progress):
         with write_by_rename(sheet) as path:
             _comparison(photo.pixels, restored).save(path)
     return notes
-
-
-def comparison_name(target: Path) -> Path:
-    """The file of the comparison that belongs to a result."""
-    return target.with_name(f"{target.name}_compare.png")
-
-
-def _plan(inputs, output, recursive, compare):
-    """Decides where the result of each input goes, and refuses results that would replace an original or each other.
-
-    Returns:
-        (dict from input `Path` to output `Path`, dict from `Path` of a refused input to the reason).
-    """
-    jobs, failed = {}, {}
-    for argument in inputs:
-        try:
-            files = _find(argument, output, recursive)
-        except OSError as error:
-            failed[Path(argument)] = f"cannot be looked at: {error.strerror}"
-            continue
-        if files is None:
-            failed[Path(argument)] = "there is no such file"
-            continue
-        known = {source.resolve() for source in jobs}
-        jobs.update({path: output / _output_name(name) for path, name in files if path.resolve() not in known})
-    taken = {source.resolve(): "an original" for source in jobs}
-    for source, target in list(jobs.items()):
-        to_write = [target, comparison_name(target)] if compare else [target]
-        clash = next((path for path in to_write if path.resolve() in taken), None)
-        if clash:
-            owner = taken[clash.resolve()]
-            failed[source] = f"its result {clash} would replace {owner}: restore it with another --output"
-            del jobs[source]
-        else:
-            taken.update({path.resolve(): f"the result of {source}" for path in to_write})
-    return jobs, failed
-
-
-def _output_name(name):
-    """The file name under which a restored photo or video is written."""
-    return video.output_name(name) if name.suffix.lower() in video.SUFFIXES else photos.output_name(name)
-
-
-def _find(argument, output, recursive):
-    """Finds the files that an argument (a file, a folder or a pattern) stands for.
-
-    Returns:
-        List of (`Path` of a file, its name below the output folder), or None if there is no such file.
-    """
-    path = Path(argument)
-    if str(argument) and path.is_dir():
-        entries = path.rglob("*") if recursive else path.glob("*")
-        files = _without_results(filter(_is_known, entries), path, output)
-        return [(file, file.relative_to(path)) for file in files]
-    if str(argument) and path.exists():
-        return [(path, Path(path.name))]
-    matches = [Path(match) for match in glob.glob(str(argument), recursive=True) if Path(match).is_file()]
-    root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
-    return [(file, Path(file.name)) for file in _without_results(matches, root, output)] or None
-
-
-def _without_results(files, root, output):
-    """Sorts files, and drops the results of earlier calls if the output folder is inside `root`."""
-    inside = root.resolve() in output.resolve().parents
-    return sorted(file for file in files if not (inside and output.resolve() in file.resolve().parents))
-
-
-def _is_known(path):
-    """Whether a path is a picture or a video by its ending, and not hidden."""
-    return path.is_file() and path.suffix.lower() in photos.SUFFIXES | video.SUFFIXES and not path.name.startswith(".")
 
 
 def _comparison(blurred, restored):

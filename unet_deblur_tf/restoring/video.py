@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unet_deblur_tf.data.video_frames import SUFFIXES as SUFFIXES
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
+from unet_deblur_tf.utils.formats import WRITTEN_AS
 
-WRITTEN_AS = {".avi": ".mkv", ".webm": ".mkv"}  # AVI keeps no times of frames, WebM takes no H.264
 CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # metadata about the container itself
 QUALITY = "16"  # constant rate factor of x264: 18 is considered visually lossless, lower is better
 
@@ -53,11 +52,6 @@ def restore_video(
     height, width = _upright(first).shape[:2]
     shown = (first.height, first.width) if first.rotation % 180 == 0 else (first.width, first.height)
     return notes + ([f"now {width}x{height}"] if shown != (height, width) else [])
-
-
-def output_name(name: Path) -> Path:
-    """The file name under which a restored video is written."""
-    return name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix))
 
 
 def _restore_streams(restore, reader, writer, first, bar):

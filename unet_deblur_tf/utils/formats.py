@@ -1,0 +1,26 @@
+"""The file formats, by their endings. Nothing is imported for it, so that a command can look at files at once."""
+
+from pathlib import Path
+
+JPEG, TIFF, HEIC = {".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}, {".heic", ".heif"}
+PHOTOS = JPEG | TIFF | HEIC | {".png", ".webp", ".bmp", ".gif"}
+VIDEOS = {".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm"}
+
+# The formats of results that are not those of their inputs. A restored picture has more colours than the palette of a
+# GIF. AVI keeps no times of frames, WebM takes no H.264.
+WRITTEN_AS = {".gif": ".png", ".avi": ".mkv", ".webm": ".mkv"}
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file is a photo by its ending."""
+    return path.suffix.lower() in PHOTOS
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is a video by its ending."""
+    return path.suffix.lower() in VIDEOS
+
+
+def output_name(name: Path) -> Path:
+    """The file name under which a restored photo or video is written."""
+    return name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix))

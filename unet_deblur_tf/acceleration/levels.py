@@ -192,9 +192,39 @@ def upsample_shift_add(taps, group, axis):
         kernel = tf.constant(np.stack([np.kron(matrix, eye) for matrix in matrices]), taps.dtype)
         if axis == 1:
             return tf.nn.conv2d(part, kernel[:, tf.newaxis], 1, "VALID")
-        return tf.nn.conv2d(part, kernel[tf.newaxis], 1, "VALID", dilations=(1, groups))
+        return _dilated_along_width(part, kernel[tf.newaxis], groups)
 
     first, last = (taps[:, :1], taps[:, -1:]) if axis == 1 else (taps[:, :, :groups], taps[:, :, -groups:])
     padded = tf.concat([convolve(first, [BEFORE]), taps, convolve(last, [AFTER])], axis)
     shape = [batch, height, width, filters]
     return [tf.reshape(convolve(padded, shares.T[..., np.newaxis]), shape) for shares in SHARES]
+
+
+def _dilated_along_width(inputs, kernel, dilation):
+    """A "VALID" convolution along the width with a constant kernel, which has a gradient on every processor.
+
+    Without oneDNN, which TensorFlow turns on for processors with AVX512-VNNI only, TensorFlow computes a dilated
+    convolution but not its gradient. The gradient is a dilated convolution, too: by the flipped kernel, transposed.
+
+    Args:
+        inputs: tensor `(batch, height, width, channels)`.
+        kernel: tensor `(1, taps, channels, filters)`.
+        dilation: int, distance of the taps in pixels.
+
+    Returns:
+        Tensor `(batch, height, width - (taps - 1) * dilation, filters)`.
+    """
+
+    def convolve(inputs, kernel):
+        return tf.nn.conv2d(inputs, kernel, 1, "VALID", dilations=(1, dilation))
+
+    @tf.custom_gradient
+    def with_gradient(inputs):
+        def gradient(upstream):
+            beyond = (kernel.shape[1] - 1) * dilation
+            padded = tf.pad(upstream, [[0, 0], [0, 0], [beyond, beyond], [0, 0]])
+            return convolve(padded, tf.transpose(kernel[:, ::-1], [0, 1, 3, 2]))
+
+        return convolve(inputs, kernel), gradient
+
+    return with_gradient(inputs)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import io
 import os
 import runpy
@@ -18,6 +19,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.models.scales import trunk_of
 from unet_deblur_tf.models.unet import build
 
@@ -89,6 +91,23 @@ distribution.strategy = lambda: strategy
 # Networks
 
 SMALL_WIDTHS = (4, 8, 12, 16, 16)
+
+
+def thin_arguments(variant):
+    """The arguments of a variant with a few channels, and with one residual block wherever it has any."""
+    arguments = {**VARIANTS[variant], "widths": SMALL_WIDTHS}
+    return arguments | {"blocks": dict.fromkeys(arguments["blocks"], 1)} if "blocks" in arguments else arguments
+
+
+def thin(variant, **overrides):
+    """A small network of a variant's structure: for what depends on neither width nor depth."""
+    return build(variant, **{**thin_arguments(variant), **overrides})
+
+
+@functools.cache
+def untrained(variant):
+    """A fresh network of full size, which tests share, so they must not change it."""
+    return build(variant, norm="batch")
 
 
 def inverting_network():

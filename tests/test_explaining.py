@@ -9,13 +9,13 @@ import scipy.ndimage
 import tensorflow as tf
 from helpers import (
     GMACS,
-    SMALL_WIDTHS,
     assert_one_line_error,
     random_pictures,
     randomise,
     run_script,
     run_script_here,
     save_picture,
+    thin,
 )
 from PIL import Image
 
@@ -92,7 +92,7 @@ def test_what_lowers_the_score_shows_nowhere():
     ],
 )
 def test_grad_cam_by_hand(variant, box):
-    network = randomise(build(variant, widths=SMALL_WIDTHS, name=variant))
+    network = randomise(thin(variant, name=variant))
     picture = random_pictures(64, 96)[0]
     found = heatmaps(network, picture, "correction", box=box)
     x, y, width, height = box or (0, 0, 96, 64)
@@ -129,14 +129,14 @@ def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
 
 def test_any_size_and_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    network = randomise(build("concat_se", widths=SMALL_WIDTHS))
+    network = randomise(thin("concat_se"))
     picture = np.round(random_pictures(37, 51)[0] * 256) / 256  # values that bfloat16 has
     found = heatmaps(network, picture)
     assert all(cam.shape == (37, 51) for cam in found.maps.values())
     assert found.restored.shape == (37, 51, 3)
     # The same weights in float32, and the picture mirrored to a size that needs no padding.
     keras.config.set_dtype_policy("float32")
-    exact = build("concat_se", widths=SMALL_WIDTHS)
+    exact = thin("concat_se")
     exact.set_weights(network.get_weights())
     padded = np.pad(picture, [(0, 11), (0, 13), (0, 0)], mode="reflect")
     expected = heatmaps(exact, padded, box=(0, 0, 51, 37))
@@ -157,7 +157,7 @@ def test_a_box_outside_the_picture(box):
 @pytest.mark.parametrize("variant", ATTENTIVE)
 @pytest.mark.parametrize("window", [None, 16])
 def test_gates(variant, window):
-    network = randomise(build(variant, widths=SMALL_WIDTHS, name=variant))
+    network = randomise(thin(variant, name=variant))
     picture = random_pictures(48, 64)[0]
     found = gates(with_local_pooling(network, window), picture)
     assert list(found) == [f"up{stage}_se{level}" for stage in (1, 2, 3, 4) for level in (1, 2, 3, 4)]
@@ -247,7 +247,7 @@ def test_shared_layers_belong_to_one_of_the_ten(name, figure):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain")
-    randomise(build("concat_se", widths=SMALL_WIDTHS, name="concat_se")).save(folder / "model.keras")
+    randomise(thin("concat_se", name="concat_se")).save(folder / "model.keras")
     for number, name in enumerate(("blurred.png", "sharp.png")):
         save_picture(folder / name, np.random.default_rng(number).integers(0, 256, (40, 60, 3), np.uint8))
     Image.new("RGB", (30, 30)).save(folder / "other.png")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from helpers import SMALL_WIDTHS, clipped_output, random_pictures, randomise, run_script, run_script_here
+from helpers import SMALL_WIDTHS, clipped_output, random_pictures, randomise, run_script, run_script_here, thin
 
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.errors import InputError
@@ -20,7 +20,7 @@ from unet_deblur_tf.models import loading, pretrained
 from unet_deblur_tf.models.loading import at_chosen_scales
 from unet_deblur_tf.models.scales import at_scales, scales_of, trunk_of
 from unet_deblur_tf.models.transforms import with_local_pooling
-from unet_deblur_tf.models.unet import build, unet
+from unet_deblur_tf.models.unet import unet
 
 # `concat_se` and `lite`, which are left, have most parts between them.
 SLOW = (
@@ -43,7 +43,7 @@ SLOW = (
 )
 def network(request, faster_forms):
     variant, _, pooling = request.param.partition(", ")
-    network = randomise(build(variant, widths=SMALL_WIDTHS, name=variant))
+    network = randomise(thin(variant, name=variant))
     return with_local_pooling(network, 32) if pooling else network
 
 
@@ -73,7 +73,7 @@ def test_litert_takes_its_size(network, tmp_path):
 @pytest.mark.parametrize("source", ["savedmodel", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_openvino_reads_them(source, tmp_path):
     openvino = pytest.importorskip("openvino")
-    network = randomise(build("concat_se", widths=SMALL_WIDTHS))
+    network = randomise(thin("concat_se"))
     if source == "onnx":
         export_onnx(network, tmp_path / "network.onnx")
         model = openvino.convert_model(tmp_path / "network.onnx")
@@ -179,7 +179,7 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     """What `deblur.py` finds inside a version restores as the version does."""
     base = tmp_path / "saved_models/net"
     base.mkdir(parents=True)
-    randomise(build("concat_se", widths=SMALL_WIDTHS, name="net")).save(base / "model.keras")
+    randomise(thin("concat_se", name="net")).save(base / "model.keras")
     (base / "run.json").write_text('{"settings": {"crop": 32}}')
     export_network(model=str(base / "model.keras"), pooling="local", warmup_sizes=())
     assert loading.versions(base) == [1]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, random_pictures, randomise
+from helpers import SMALL_WIDTHS, random_pictures, randomise, thin
 
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.errors import InputError
@@ -25,8 +25,8 @@ LARGER = [name for name, arguments in VARIANTS.items() if arguments["skips"] in 
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
 @pytest.mark.parametrize("variant", LARGER)
 def test_every_variant_starts_as_unet(variant, style):
-    smaller = randomise(build("unet", **style, widths=SMALL_WIDTHS))
-    larger = build(variant, **style, widths=SMALL_WIDTHS)
+    smaller = randomise(thin("unet", **style))
+    larger = thin(variant, **style)
     if VARIANTS[variant].get("compress") and style["norm"] != "none":
         with pytest.raises(InputError, match=r"other layers than this concat_reduce.*up1_reduce_norm1"):
             grow_from(larger, smaller)
@@ -63,8 +63,8 @@ def test_every_variant_starts_as_the_shipped_unet(variant):
 
 
 def test_gates_start_at_one_half():
-    network = build("concat_se", norm="none", activation="leaky_relu", widths=SMALL_WIDTHS)
-    grow_from(network, build("unet", norm="none", activation="leaky_relu", widths=SMALL_WIDTHS))
+    network = thin("concat_se", norm="none", activation="leaky_relu")
+    grow_from(network, thin("unet", norm="none", activation="leaky_relu"))
     gate = network.get_layer("up2_se3").gate(keras.ops.ones((1, 1, 1, 12)))
     np.testing.assert_array_equal(gate, np.full((1, 1, 1, 12), 0.5))
 
@@ -74,16 +74,16 @@ def test_gates_start_at_one_half():
     [("unet", "concat"), ("lite", "unet"), ("unet", "lite"), ("concat", "concat_se"), ("naf", "unet")],
 )
 def test_what_cannot_grow_is_named(variant, source):
-    smaller = build(source, widths=SMALL_WIDTHS)
+    smaller = thin(source)
     with pytest.raises(InputError, match=f"The source is a {source} with other layers than this {variant} "):
-        grow_from(build(variant, widths=SMALL_WIDTHS), smaller)
+        grow_from(thin(variant), smaller)
 
 
 @pytest.mark.parametrize("style", [dict(head="sigmoid"), dict(activation="leaky_relu"), dict(norm="layer")])
 def test_another_style_cannot_grow(style):
-    smaller = build("unet", widths=SMALL_WIDTHS)
+    smaller = thin("unet")
     with pytest.raises(InputError, match="--variant, --norm, --head and --activation must be those"):
-        grow_from(build("concat", widths=SMALL_WIDTHS, **style), smaller)
+        grow_from(thin("concat", **style), smaller)
 
 
 @pytest.mark.parametrize("style", [STYLES["batch"], STYLES["none"]], ids=["batch", "none"])

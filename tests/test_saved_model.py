@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, clipped_output, encoded, inverting_network, random_pictures, randomise
+from helpers import SMALL_WIDTHS, clipped_output, encoded, inverting_network, random_pictures, randomise, thin
 from PIL import Image
 from tensorflow.python.tools import saved_model_cli
 
@@ -18,7 +18,7 @@ from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.exporting.saved_model import export, publish
 from unet_deblur_tf.models.loading import next_version, versions
 from unet_deblur_tf.models.transforms import with_local_pooling
-from unet_deblur_tf.models.unet import build, unet
+from unet_deblur_tf.models.unet import unet
 
 
 def _slow(name):
@@ -33,7 +33,7 @@ def _slow(name):
 def exported(request, tmp_path_factory):
     """(network, its SavedModel folder), for every variant at a small width, and with local pooling."""
     variant, _, pooling = request.param.partition(", ")
-    model = randomise(build(variant, widths=SMALL_WIDTHS, name=variant))
+    model = randomise(thin(variant, name=variant))
     if pooling:
         model = with_local_pooling(model, 32)
     folder = tmp_path_factory.mktemp(variant) / "1"

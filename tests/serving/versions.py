@@ -89,14 +89,14 @@ def check(version, folders, given):
 def small_models(folder):
     """One small model of each variant, and one that was trained in bfloat16; returns their version folders."""
     import keras
-    from helpers import SMALL_WIDTHS, randomise
+    from helpers import SMALL_WIDTHS, randomise, thin
 
     from unet_deblur_tf.configs import VARIANTS
     from unet_deblur_tf.exporting.saved_model import publish
     from unet_deblur_tf.models.transforms import with_local_pooling
-    from unet_deblur_tf.models.unet import build, unet
+    from unet_deblur_tf.models.unet import unet
 
-    networks = {name: randomise(build(name, widths=SMALL_WIDTHS)) for name in VARIANTS}
+    networks = {name: randomise(thin(name)) for name in VARIANTS}
     networks["local"] = with_local_pooling(networks["concat_reduce_se"], 32)
     keras.config.set_dtype_policy("mixed_bfloat16")
     networks["bfloat16"] = randomise(unet(norm="layer", activation="leaky_relu", widths=SMALL_WIDTHS))

@@ -37,7 +37,8 @@ def test_every_variant_starts_as_unet(variant, style):
         picture = random_pictures(*size)
         expected = smaller(picture)
         assert np.abs(expected - picture).mean() > 0.01
-        np.testing.assert_allclose(larger(picture), expected, atol=2e-6)
+        # Layer norm over four channels enlarges what a sum in another order does, as on processors without AVX512.
+        np.testing.assert_allclose(larger(picture), expected, atol=5e-5 if style["norm"] == "layer" else 2e-6)
     assert any(np.abs(weight.numpy() - fresh[weight.path]).max() > 0 for weight in larger.weights)
     # What is new learns: something of each kind of weight has a gradient. (Gates this thin have one hidden unit, which
     # can be dead by chance.)

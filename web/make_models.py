@@ -2,9 +2,9 @@
 
     python web/make_models.py
 
-Each network is an ONNX file of one scale with weights in float16. Its output is not clipped, since the page combines two
-scales itself. The name of a file contains its checksum, so that a browser never takes an old file for a new one.
-`models.json` has the constants of `models/scales.py` and `restoring/tiles.py`, which are thus written only once.
+Each network is an ONNX file of one scale with weights in float16. Its output is not clipped, since the page combines
+two scales itself. The name of a file contains its checksum, so that a browser never takes an old file for a new one.
+`models.json` has the constants of `models/scales.py` and `restoring/`, which are thus written only once.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ def main():
     quiet_tensorflow()
     from unet_deblur_tf.models import scales
     from unet_deblur_tf.restoring import tiles
+    from unet_deblur_tf.restoring.options import SMALLEST_TILE
 
     if FOLDER.exists():
         shutil.rmtree(FOLDER)
@@ -35,6 +36,7 @@ def main():
             "leastCorrection": scales.LEAST_CORRECTION,
         },
         "taper": tiles.TAPER,
+        "smallestTile": SMALLEST_TILE,
     }
     (FOLDER / "models.json").write_text(json.dumps(contents, indent=1) + "\n")
     for network in contents["networks"]:

@@ -4,7 +4,7 @@
 {program} --max-pixels 12000000                    a version that takes larger pictures
 {program} --precision mixed_bfloat16               a version that is faster on processors with bfloat16
 {program} --format onnx                            saved_models/NAME/NAME.onnx, for pictures of any size
-{program} --format onnx --half-weights           half as large, for downloads
+{program} --format onnx --half-weights             half as large, for downloads
 {program} --format litert --size 1280x720          saved_models/NAME/NAME_1280x720.tflite, for that size
 {program} --model NETWORK.keras --output DIR       a network from elsewhere
 """

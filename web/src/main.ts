@@ -156,13 +156,13 @@ function showStrength(): void {
 async function listNetworks(): Promise<void> {
   const { networks } = await models;
   const choices = networks.map((network, number) => {
-    const [label, size] = strings.networkLabel(network);
+    const [label, note] = strings.networkLabel(network);
     const choice = document.createElement("label");
     const input = document.createElement("input");
     Object.assign(input, { type: "radio", name: "network", value: network.name, checked: number === 0 });
     const text = document.createElement("span");
     const small = document.createElement("small");
-    small.textContent = size;
+    small.textContent = note;
     text.append(label, small);
     choice.append(input, text);
     return choice;

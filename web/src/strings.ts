@@ -18,10 +18,14 @@ export const PREPARING = "Preparing…";
 export const STOPPED = "Stopped. The photo is unchanged.";
 export const SAVING = "Writing the file…";
 
-export const LABELS: Record<string, string> = { lite: "Fast", unet: "Better, slower" };
+const LABELS: Record<string, [label: string, note: string]> = {
+  lite: ["Fast", ""],
+  unet: ["Better", ", slower"],
+};
 
-export function networkLabel({ name, bytes }: Network): [label: string, size: string] {
-  return [LABELS[name] ?? name, megabytes(bytes)];
+export function networkLabel({ name, bytes }: Network): [label: string, note: string] {
+  const [label, note] = LABELS[name] ?? [name, ""];
+  return [label, megabytes(bytes) + note];
 }
 
 export function downloading(loaded: number, total: number): string {

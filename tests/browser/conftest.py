@@ -1,5 +1,6 @@
 """Fixtures: the page, built once and served; a browser; photos that are synthesised in code."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -31,7 +32,8 @@ def dist(tmp_path_factory):
     """The folder of the built page; processes of pytest-xdist share it."""
     if not shutil.which("npm"):
         pytest.skip("npm is missing: the page cannot be built")
-    shared = tmp_path_factory.getbasetemp().parent
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = shared / "page"
     with FileLock(shared / "page.lock"):
         if not (folder / "index.html").exists():
@@ -60,7 +62,7 @@ def browser():
 
 @pytest.fixture
 def new_page(browser):
-    """Makes pages that fail the test if a script fails or the policy blocks something."""
+    """Makes pages that fail the test if a script fails or the policy blocks something, see `make.errors`."""
     contexts, errors = [], []
 
     def make(**options):
@@ -72,6 +74,7 @@ def new_page(browser):
         page.on("console", lambda message: message.type == "error" and errors.append(message.text))
         return page
 
+    make.errors = errors
     yield make
     for context in contexts:
         context.close()

@@ -45,8 +45,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         ".webmanifest": "application/manifest+json",
     }
 
-    def __init__(self, *arguments, headers_to_add, **keywords):
-        self.headers_to_add = headers_to_add
+    def __init__(self, *arguments, headers_to_add, loaded, **keywords):
+        self.headers_to_add, self.loaded = headers_to_add, loaded
         super().__init__(*arguments, **keywords)
 
     def end_headers(self):
@@ -54,6 +54,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         for name, value in self.headers_to_add.items():
             self.send_header(name, value)
         super().end_headers()
+
+    def log_request(self, *_):
+        """Notes what was asked for."""
+        self.loaded.append(self.path)
 
     def log_message(self, *_):
         """Keeps the tests' output readable."""
@@ -66,9 +70,10 @@ def headers_of(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(folder: Path, headers: dict[str, str]) -> Iterator[str]:
-    """Serves a folder on a free port; yields the address."""
-    handler = functools.partial(Handler, directory=str(folder), headers_to_add=headers)
+def served(folder: Path, headers: dict[str, str], loaded: list[str] | None = None) -> Iterator[str]:
+    """Serves a folder on a free port; yields the address. The paths that are loaded are added to a list."""
+    loaded = [] if loaded is None else loaded
+    handler = functools.partial(Handler, directory=str(folder), headers_to_add=headers, loaded=loaded)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

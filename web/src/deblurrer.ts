@@ -3,7 +3,7 @@
 import { Refusal } from "./failures";
 import type { Answer, Format, Outcome, Request, Settings } from "./messages";
 
-type Progress = (answer: Extract<Answer, { type: "download" | "tiles" }>) => void;
+type Progress = (answer: Extract<Answer, { type: "download" | "preparing" | "tiles" }>) => void;
 
 export class Cancelled extends Error {}
 
@@ -15,12 +15,11 @@ export class Deblurrer {
 
   constructor(private readonly settings: Settings) {}
 
-  /** Decodes a picture. Returns it upright. */
+  /** Decodes a picture. Returns it upright. If that fails, the picture before stays open. */
   async open(file: Blob): Promise<ImageBitmap> {
     this.cancel();
-    this.file = file;
-    this.opened = false;
     const { bitmap } = await this.ask({ type: "open", file }, "opened");
+    this.file = file;
     this.opened = true;
     return bitmap;
   }
@@ -60,7 +59,7 @@ export class Deblurrer {
       };
       this.abandon = (error) => finish(() => reject(error));
       this.worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-        if (data.type === "download" || data.type === "tiles") progress?.(data);
+        if (data.type === "download" || data.type === "preparing" || data.type === "tiles") progress?.(data);
         else if (data.type === "failed") finish(() => reject(new Refusal(data.reason, data.detail)));
         else if (data.type === wanted) finish(() => resolve(data as Extract<Answer, { type: Type }>));
       };

@@ -5,7 +5,7 @@ import plainModule from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import plainWasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import gpuModule from "onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url";
 import gpuWasm from "onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url";
-import { download, type Progress } from "./downloads";
+import { download } from "./downloads";
 import type { Network } from "./models";
 
 const MOST_THREADS = 8; // more gain little and take memory
@@ -19,6 +19,12 @@ export interface Engine {
   release(): Promise<void>;
 }
 
+/** Hears what takes long before a network runs: the download, in bytes, and then its preparation. */
+export interface Listener {
+  download(loaded: number, total: number): void;
+  prepare(): void;
+}
+
 export async function hasGpu(): Promise<boolean> {
   try {
     return Boolean(await navigator.gpu?.requestAdapter());
@@ -28,7 +34,7 @@ export async function hasGpu(): Promise<boolean> {
 }
 
 /** @param network - from `models.json`; its file is in the folder `models`, relative to the page at `base` */
-export async function createEngine(network: Network, base: string, gpu: boolean, progress: Progress): Promise<Engine> {
+export async function createEngine(network: Network, base: string, gpu: boolean, listener: Listener): Promise<Engine> {
   const ort = gpu ? await import("onnxruntime-web/webgpu") : await import("onnxruntime-web/wasm");
   const absolute = (url: string) => new URL(url, self.location.href).href;
   const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
@@ -36,12 +42,13 @@ export async function createEngine(network: Network, base: string, gpu: boolean,
   const totals = [0, network.bytes];
   const part = (number: number) => (now: number, total: number) => {
     [loaded[number], totals[number]] = [now, total];
-    if (totals[0]) progress(loaded[0] + loaded[1], totals[0] + totals[1]);
+    if (totals[0]) listener.download(loaded[0] + loaded[1], totals[0] + totals[1]);
   };
   const [wasm, model] = await Promise.all([
     ort.env.wasm.wasmBinary ?? download(absolute(gpu ? gpuWasm : plainWasm), 0, null, part(0)),
     download(new URL(`models/${network.file}`, base).href, network.bytes, network.sha256, part(1)),
   ]);
+  listener.prepare();
   ort.env.wasm.wasmBinary = wasm;
   ort.env.wasm.wasmPaths = { mjs: absolute(gpu ? gpuModule : plainModule) };
   ort.env.wasm.numThreads = threads;

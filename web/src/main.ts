@@ -33,16 +33,23 @@ const deblurrer = models.then(
 );
 deblurrer.catch(() => fail(new Refusal("network")));
 
+let state: State = "empty";
 let fileName = "photo";
 let turn = 0; // counts what was begun, so that an end that comes late is not taken for that of the latest
 
-function show(state: State): void {
-  document.body.dataset.state = state;
-  element("start").hidden = state === "empty" ? false : !element("work").hidden;
-  progressBar.hidden = element("cancel").hidden = state !== "working";
+function show(next: State): void {
+  const focused = document.activeElement;
+  state = document.body.dataset.state = next;
+  element("start").hidden = state !== "empty";
+  element("work").hidden = state === "empty";
+  for (const id of ["progress", "step", "cancel"]) element(id).hidden = state !== "working";
   element("restore").hidden = state !== "open";
   for (const each of element("result").querySelectorAll<HTMLInputElement>("input, select, button")) {
     each.disabled = state !== "done";
+  }
+  // A button that goes hands its focus to the one that comes, or people with a keyboard would be lost.
+  if (focused instanceof HTMLElement && focused !== document.body && focused.offsetParent === null) {
+    element({ empty: "pick", working: "cancel", open: "restore", done: "download" }[state]).focus();
   }
 }
 
@@ -50,9 +57,17 @@ function say(text: string): void {
   if (element("status").textContent !== text) element("status").textContent = text;
 }
 
-function advance(done: number, total: number): void {
+/** Screen readers hear what begins, by `say`; how far it is, they ask the bar. */
+function advance(text: string, done: number, total: number): void {
   progressBar.max = total;
   progressBar.value = done;
+  element("step").textContent = text;
+}
+
+function waitWithoutEnd(text: string): void {
+  say(text);
+  progressBar.removeAttribute("value");
+  element("step").textContent = "";
 }
 
 function fail(error: unknown): void {
@@ -70,27 +85,36 @@ function clearFailure(): void {
 
 async function openFile(file: File | null): Promise<void> {
   if (!file) return;
-  const now = ++turn;
   clearFailure();
+  let worker: Deblurrer;
   try {
+    worker = await deblurrer;
     await checkFile(file);
-    const worker = await deblurrer;
-    if (now !== turn) return;
-    say(strings.OPENING);
+  } catch (error) {
+    fail(error); // what is shown, or goes on, is not touched
+    return;
+  }
+  const now = ++turn;
+  try {
     const bitmap = await worker.open(file);
     if (now !== turn) return;
     fileName = file.name || "photo";
-    element("start").hidden = true;
-    element("work").hidden = false;
     element("photo-name").textContent = fileName;
+    show("working");
     viewer.setBefore(bitmap);
   } catch (error) {
-    if (now === turn && element("work").hidden) show("empty");
-    else if (now === turn) show("open");
+    if (now !== turn) return;
     fail(error);
+    if (state === "working") stop(); // opening ended it
     return;
   }
   await restore();
+}
+
+/** The photo is there, and not restored. */
+function stop(): void {
+  show("open");
+  say(strings.STOPPED);
 }
 
 async function restore(): Promise<void> {
@@ -98,27 +122,27 @@ async function restore(): Promise<void> {
   clearFailure();
   show("working");
   viewer.clearAfter();
-  say(strings.PREPARING);
-  progressBar.removeAttribute("value");
+  waitWithoutEnd(strings.PREPARING);
   try {
     const worker = await deblurrer;
     worker.cancel();
     const network = new FormData(form).get("network") as string;
     const outcome = await worker.restore(network, (answer) => {
       if (now !== turn) return;
-      if (answer.type === "download") {
-        advance(answer.loaded, answer.total);
-        say(strings.downloading(answer.loaded, answer.total));
+      if (answer.type === "preparing") {
+        waitWithoutEnd(strings.PREPARING);
+      } else if (answer.type === "download") {
+        say(strings.LOADING);
+        advance(strings.downloading(answer.loaded, answer.total), answer.loaded, answer.total);
       } else {
-        advance(answer.done, answer.total);
-        say(strings.restoring(answer.done, answer.total));
+        say(strings.RESTORING);
+        advance(strings.restoring(answer.done, answer.total), answer.done, answer.total);
       }
     });
     if (now === turn) finish(outcome);
   } catch (error) {
     if (now !== turn) return;
-    show("open");
-    say(strings.STOPPED);
+    stop();
     fail(error);
   }
 }
@@ -191,10 +215,7 @@ function listen(): void {
     document.body.classList.remove("dragging");
     void openFile(pickFile(event.dataTransfer?.files));
   });
-  element("cancel").addEventListener("click", () => void deblurrer.then((worker) => {
-    worker.cancel();
-    element("restore").focus();
-  }));
+  element("cancel").addEventListener("click", () => void deblurrer.then((worker) => worker.cancel()));
   element("restore").addEventListener("click", () => void restore());
   element("networks").addEventListener("change", () => void restore());
   form.addEventListener("submit", (event) => {

@@ -33,6 +33,7 @@ export interface Outcome {
 export type Answer =
   | { type: "opened"; bitmap: ImageBitmap }
   | { type: "download"; loaded: number; total: number }
+  | { type: "preparing" }
   | { type: "tiles"; done: number; total: number }
   | { type: "restored"; outcome: Outcome }
   | { type: "saved"; blob: Blob }

@@ -13,9 +13,10 @@ export const FAILURES: Record<Reason, string> = {
   unknown: "Something went wrong, and the photo could not be restored. Reload the page and try again.",
 };
 
-export const OPENING = "Opening the photo…";
 export const PREPARING = "Preparing…";
 export const STOPPED = "Stopped. The photo is unchanged.";
+export const RESTORING = "Restoring…";
+export const LOADING = "Loading…";
 export const SAVING = "Writing the file…";
 
 const LABELS: Record<string, [label: string, note: string]> = {
@@ -29,11 +30,12 @@ export function networkLabel({ name, bytes }: Network): [label: string, note: st
 }
 
 export function downloading(loaded: number, total: number): string {
-  return `Loading, once: ${megabytes(loaded)} of ${megabytes(total)}`;
+  // Of a file that the host compresses, the size is not known beforehand.
+  return `This is needed once: ${megabytes(loaded)}${total > loaded ? ` of ${megabytes(total)}` : ""}`;
 }
 
 export function restoring(done: number, total: number): string {
-  return `Restoring: part ${Math.min(done + 1, total)} of ${total}`;
+  return `Part ${Math.min(done + 1, total)} of ${total}`;
 }
 
 export function restored({ seconds, device, threads }: Outcome): string {

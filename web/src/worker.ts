@@ -30,7 +30,6 @@ self.addEventListener("message", async ({ data }: MessageEvent<Request>) => {
 });
 
 async function open(file: Blob): Promise<void> {
-  original = restored = null;
   let bitmap: ImageBitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -40,6 +39,7 @@ async function open(file: Blob): Promise<void> {
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new Refusal("memory");
+  original = restored = null; // only now, so that a damaged file leaves the photo before in place
   context.drawImage(bitmap, 0, 0);
   original = context.getImageData(0, 0, bitmap.width, bitmap.height);
   canvas.width = canvas.height = 0; // frees its memory at once
@@ -74,8 +74,10 @@ async function attempt(network: Network, picture: ImageData): Promise<ImageBitma
   if (engine?.network !== network.name) {
     await engine?.release();
     engine = null;
-    const progress = (loaded: number, total: number) => answer({ type: "download", loaded, total });
-    engine = await createEngine(network, settings.base, Boolean(gpu), progress);
+    engine = await createEngine(network, settings.base, Boolean(gpu), {
+      download: (loaded, total) => answer({ type: "download", loaded, total }),
+      prepare: () => answer({ type: "preparing" }),
+    });
   }
   const { taper, blend, smallestTile } = settings.models;
   const plan = {

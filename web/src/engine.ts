@@ -57,6 +57,7 @@ export async function createEngine(network: Network, base: string, gpu: boolean,
     executionProviders: [gpu ? "webgpu" : "wasm"],
     // Tiles differ in size; an arena would keep memory for each of the sizes.
     enableMemPattern: false,
+    logSeverityLevel: 3, // errors; a warning that some small operations run on the processor is no news
   };
   const session = await ort.InferenceSession.create(model, options);
   return {

@@ -62,6 +62,44 @@ def test_onnx_takes_any_size(network, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["network.onnx"]
 
 
+def test_half_weights_halve_the_file_and_hardly_change_the_picture(tmp_path, picture):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    blurred = np.mean([np.roll(picture, shift, axis=1) for shift in range(9)], axis=0)
+    image = blurred[np.newaxis].astype(np.float32) / 255
+    sizes, results = [], []
+    for half in (False, True):
+        path = tmp_path / "lite.onnx"
+        export_network("lite", format="onnx", output=path, scales=1, overwrite=half, half_weights=half)
+        sizes.append(path.stat().st_size)
+        results.append(onnxruntime.InferenceSession(path).run(None, {"image": image})[0])
+    assert 0.5 < sizes[1] / sizes[0] < 0.53
+    difference = 255 * np.abs(results[1] - results[0])
+    assert 0 < difference.max() < 1
+    assert difference.mean() < 0.1
+    assert 255 * np.abs(results[0] - image).mean() > 1  # the blur was reduced
+
+
+def test_weights_that_float16_cannot_hold_stay(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = randomise(unet(widths=SMALL_WIDTHS))
+    layer = network.get_layer("down2_conv1")
+    layer.set_weights([layer.get_weights()[0] * 1e6, *layer.get_weights()[1:]])
+    export_onnx(network, tmp_path / "network.onnx", half_weights=True)
+    image = random_pictures(24, 24)
+    (restored,) = onnxruntime.InferenceSession(tmp_path / "network.onnx").run(None, {"image": image})
+    assert np.isfinite(restored).all()
+
+
+def test_an_output_for_blending_is_not_clipped(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = randomise(unet(widths=SMALL_WIDTHS))
+    export_onnx(network, tmp_path / "network.onnx", clip=False)
+    image = 1.4 * random_pictures(24, 24) - 0.2
+    (restored,) = onnxruntime.InferenceSession(tmp_path / "network.onnx").run(["restored"], {"image": image})
+    np.testing.assert_allclose(restored, network(image), atol=1e-4)
+    assert restored.min() < 0 < 1 < restored.max()
+
+
 def test_litert_takes_its_size(network, tmp_path):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     export_litert(network, tmp_path / "network.tflite", 40, 61)
@@ -151,6 +189,7 @@ def test_the_command(base, tmp_path):
         (dict(format="onnx", max_pixels=5), "--max-pixels is for --format savedmodel, not onnx"),
         (dict(format="onnx", warmup_sizes=[]), "--warmup is for"),
         (dict(format="onnx", precision="mixed_bfloat16"), "--precision is for --format savedmodel, not onnx"),
+        (dict(half_weights=True), "--half-weights is for --format onnx, not savedmodel"),
         (dict(format="onnx", output="network.tflite"), "must end in .onnx"),
         (dict(format="onnx", output="."), "must end in .onnx"),
         (dict(warmup_sizes=[(2000, 3000)]), "--warmup 3000x2000 has more pixels than the 2304000"),

@@ -4,6 +4,7 @@
 {program} --max-pixels 12000000                    a version that takes larger pictures
 {program} --precision mixed_bfloat16               a version that is faster on processors with bfloat16
 {program} --format onnx                            saved_models/NAME/NAME.onnx, for pictures of any size
+{program} --format onnx --half-weights             half as large, for downloads
 {program} --format litert --size 1280x720          saved_models/NAME/NAME_1280x720.tflite, for that size
 {program} --model NETWORK.keras --output DIR       a network from elsewhere
 """
@@ -49,6 +50,11 @@ def add_arguments(parser):
         help="for savedmodel: sizes of the warm-up requests; none if no size follows (default: 1280x720)",
     )
     parser.add_argument("--size", type=flags.size, metavar="WxH", help="for litert: size of the pictures")
+    parser.add_argument(
+        "--half-weights",
+        action="store_true",
+        help="for onnx: store the weights as float16, which halves the file; the network still computes in float32",
+    )
 
 
 def main(arguments):

@@ -25,6 +25,7 @@ def export_network(
     max_pixels: int | None = None,
     warmup_sizes: list[tuple[int, int]] | None = None,
     size: tuple[int, int] | None = None,
+    half_weights: bool = False,
 ) -> list[str]:
     """Exports a network from its `.keras` file.
 
@@ -40,6 +41,7 @@ def export_network(
         max_pixels: int, limit of a SavedModel, see `saved_model.export`; None for `saved_model.MAX_PIXELS`.
         warmup_sizes: list of (height, width) for a SavedModel, see `saved_model.publish`.
         size: (height, width) of the pictures that a LiteRT file takes.
+        half_weights: bool, whether an ONNX file stores its weights as float16, see `onnx_litert.export_onnx`.
 
     Returns:
         List of str, lines that say what was written.
@@ -48,7 +50,7 @@ def export_network(
         InputError: if there is no such network, the options contradict each other, the file exists, or the folder
             cannot be written to.
     """
-    max_pixels = _check_options(format, precision, max_pixels, warmup_sizes, size)
+    max_pixels = _check_options(format, precision, max_pixels, warmup_sizes, size, half_weights)
     path = find_newest(model)
     source = keras_file(path)
     target = _choose_target(format, output, overwrite, size, _default_folder(path.resolve()))
@@ -61,19 +63,20 @@ def export_network(
             write_configs(target.resolve().parent)
         return [f"Network          {path}", *published(folder)]
     if size is None:  # ONNX
-        export_onnx(network, target)
+        export_onnx(network, target, half_weights=half_weights)
     else:
         export_litert(network, target, *size)
     return [f"Network          {path}", f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
 
 
-def _check_options(format, precision, max_pixels, warmup_sizes, size):
+def _check_options(format, precision, max_pixels, warmup_sizes, size, half_weights):
     """Raises an InputError if options contradict each other. Returns the limit of pixels, with its default."""
     for name, value, needed in (
         ("max-pixels", max_pixels, "savedmodel"),
         ("warmup", warmup_sizes, "savedmodel"),
         ("precision", precision, "savedmodel"),
         ("size", size, "litert"),
+        ("half-weights", half_weights or None, "onnx"),
     ):
         if value is not None and format != needed:
             raise InputError(f"--{name} is for --format {needed}, not {format}")

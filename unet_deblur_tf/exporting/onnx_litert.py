@@ -17,8 +17,12 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models.transforms import in_precision
 from unet_deblur_tf.utils.files import write_by_rename
 
+SMALLEST_HALVED = 1024  # numbers: smaller weights, such as biases, stay in float32, since halving them saves nothing
 
-def export_onnx(model: keras.Model, path: Path, fast: bool = True) -> None:
+
+def export_onnx(
+    model: keras.Model, path: Path, fast: bool = True, half_weights: bool = False, clip: bool = True
+) -> None:
     """Writes a network as an ONNX file that takes pictures of any size.
 
     Its input is `image`, float32 `(batch, height, width, 3)` in 0..1. Its output is `restored`, of the same shape and
@@ -28,6 +32,10 @@ def export_onnx(model: keras.Model, path: Path, fast: bool = True) -> None:
         model: `keras.Model` from and to pictures.
         path: `Path` ending in .onnx; an existing file is replaced.
         fast: bool, whether to rewrite the network by `inference.for_inference` first.
+        half_weights: bool, whether to store the weights as float16, which halves the file. The network still computes
+            in float32.
+        clip: bool, whether the output is clipped to 0..1. A program that combines results itself, as `models.scales`
+            does, needs them as they are.
 
     Raises:
         InputError: if onnx or tf2onnx (the extra `export`) is missing.
@@ -38,7 +46,7 @@ def export_onnx(model: keras.Model, path: Path, fast: bool = True) -> None:
     except ImportError as error:
         raise InputError(f'ONNX needs {error.name}: pip install "unet_deblur_tf[export]"') from error
 
-    network = _portable(model, fast)
+    network = _portable(model, fast, clip)
     network(np.zeros((1, 16, 16, 3), np.float32))  # Keras 3.15 exports to ONNX only models that were called before
     with write_by_rename(path) as partial:
         with warnings.catch_warnings():
@@ -53,8 +61,34 @@ def export_onnx(model: keras.Model, path: Path, fast: bool = True) -> None:
         for value in (*graph.graph.input, output):
             for dimension, name in zip(value.type.tensor_type.shape.dim, ("batch", "height", "width")):
                 dimension.dim_param = name
+        if half_weights:
+            _halve_weights(graph.graph)
         onnx.checker.check_model(graph)
         onnx.save(graph, partial)
+
+
+def _halve_weights(graph):
+    """Stores the large weights of an ONNX graph as float16, each with a node that casts it to float32.
+
+    Runtimes fold the casts when they load the file, so nothing is slower afterwards, and each of them can run it:
+    there are no operations on float16.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < SMALLEST_HALVED:
+            continue
+        with np.errstate(over="ignore"):
+            half = numpy_helper.to_array(weight).astype(np.float16)
+        if not np.isfinite(half).all():
+            continue  # too large for float16
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+        casts.append(helper.make_node("Cast", [weight.name], [name], f"{name}_cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]  # a node stands after those whose outputs it takes
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def export_litert(model: keras.Model, path: Path, height: int, width: int) -> None:
@@ -73,9 +107,10 @@ def export_litert(model: keras.Model, path: Path, height: int, width: int) -> No
         _portable(model).export(str(partial), format="litert", input_signature=image, verbose=False)
 
 
-def _portable(model, fast=True):
-    """The network in float32, with its output clipped to 0..1 and named `restored`."""
+def _portable(model, fast=True, clip=True):
+    """The network in float32, with its output named `restored` and, if wanted, clipped to 0..1."""
     network = in_precision(model, "float32")
     if fast:
         network = for_inference(network, fewer_multiplications=False)  # the runtimes choose the algorithm themselves
-    return keras.Model(network.input, {"restored": keras.ops.clip(network.output, 0.0, 1.0)}, name=model.name)
+    output = keras.ops.clip(network.output, 0.0, 1.0) if clip else network.output
+    return keras.Model(network.input, {"restored": output}, name=model.name)

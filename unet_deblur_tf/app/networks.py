@@ -3,6 +3,7 @@
 import contextlib
 import threading
 
+import numpy as np
 import psutil
 
 from unet_deblur_tf.utils.hardware import free_memory
@@ -41,7 +42,7 @@ class Networks:
             return self._restorers[name, ensemble]
 
     def load_soon(self) -> None:
-        """Begins to load TensorFlow and the default network, while the visitor chooses a photo.
+        """Begins to load TensorFlow and the default network and to build its graph, while the visitor chooses a photo.
 
         Errors are left to `get`, which a visitor's photo calls again.
         """
@@ -49,4 +50,4 @@ class Networks:
 
     def _try_default(self):
         with contextlib.suppress(Exception):
-            self.get(NAMES[0])
+            self.get(NAMES[0])(np.zeros((64, 64, 3), np.uint8))

@@ -153,7 +153,7 @@ def _errors_shown(gr):
     try:
         yield
     except InputError as error:
-        raise gr.Error(html.escape(str(error)), title="Not possible", print_exception=False) from error
+        raise gr.Error(html.escape(str(error)), print_exception=False) from error
 
 
 def as_list(restored: list[jobs.Restored], failed: dict[str, str]) -> str:

@@ -103,4 +103,5 @@ def _usable(host, port):
         with socket.create_server((host, port)) as listener:
             return listener.getsockname()[1]
     except OSError as error:
-        raise InputError(f"Cannot listen on {host}, port {port}: {error.strerror}") from error
+        reason = error.strerror.partition(" (")[0]  # Python adds the address in brackets
+        raise InputError(f"Cannot listen on {host}, port {port}: {reason}") from error

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -349,3 +350,39 @@ def test_a_port_that_is_taken_is_an_error_in_one_line(running, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.endswith(f"error: Cannot listen on 127.0.0.1, port {port}: Address already in use\n")
+
+
+# The Space
+
+SPACE = ROOT / "examples/space"
+
+
+def test_the_front_matter_of_the_space_fits_the_package():
+    _, head, _ = (SPACE / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    values = dict(re.findall(r'^(\w+): "?(.*?)"?$', head, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (gradio,) = project["optional-dependencies"]["app"]
+
+    def number(text):
+        return tuple(map(int, text.split(".")))
+
+    assert values["sdk"] == "gradio"
+    assert number(values["sdk_version"]) >= number(gradio.removeprefix("gradio>="))
+    assert f"Programming Language :: Python :: {values['python_version']}" in project["classifiers"]
+    assert (SPACE / values["app_file"]).is_file()
+    assert "unet_deblur_tf[app]" in (SPACE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_space_builds_the_page(tmp_path):
+    pytest.importorskip("gradio", reason="needs the extra app")
+    code = (
+        "import runpy, urllib.request\n"
+        f"names = runpy.run_path({str(SPACE / 'app.py')!r})\n"
+        "assert names['demo'] is names['server'].page\n"
+        "address = names['server'].start(port=0)\n"
+        "print(urllib.request.urlopen(address).read().decode())\n"
+        "names['server'].close()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "<title>Remove motion blur from photos</title>" in done.stdout

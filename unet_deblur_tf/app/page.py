@@ -61,7 +61,12 @@ def _lay_out(gr):
     parts.uploads = gr.File(label="Photos", file_count="multiple", file_types=sorted(SUFFIXES), elem_id="uploads")
     with gr.Row(elem_id="options"):
         parts.network = gr.Radio(
-            list(CHOICES), value=next(iter(CHOICES)), show_label=False, container=False, elem_id="network"
+            list(CHOICES),
+            value=next(iter(CHOICES)),
+            label="Network",
+            show_label=False,
+            container=False,
+            elem_id="network",
         )
         parts.ensemble = gr.Checkbox(label="Ensemble: a little better, eight times slower", container=False)
         parts.start = gr.Button("Restore", variant="primary", elem_id="start", size="md")

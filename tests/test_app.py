@@ -125,6 +125,9 @@ def test_a_download_follows_the_strength_without_the_network(tmp_path, work, pic
         restored = read_pixels(jobs.write_result(result, strength)).astype(float)
         np.testing.assert_allclose(restored, picture + strength * (255 - 2.0 * picture), atol=1)
     assert calls == [picture.shape]
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match="The strength is 0 to 1, not"):
+            jobs.write_result(result, strength)
 
 
 # Several photos

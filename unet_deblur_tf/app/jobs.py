@@ -179,8 +179,10 @@ def write_result(result: Restored, strength: float) -> Path:
         `Path` of the file.
 
     Raises:
-        InputError: if the photo has been deleted meanwhile, or the file cannot be written.
+        InputError: if the photo has been deleted, the strength is out of range, or the file cannot be written.
     """
+    if not 0 <= strength <= 1:
+        raise InputError(f"The strength is 0 to 1, not {strength}.")
     target = _written(result, strength)
     if target.exists():
         return target

@@ -93,7 +93,7 @@ def _connect_restoring(gr, parts, work, limits, networks):
     bar = gr.Progress()
 
     def restore(files, choice, ensemble, old, progress=bar):
-        jobs.discard(old)
+        jobs.discard(old or ())  # nothing is left of a state that has expired
         jobs.discard_old(work, limits.minutes)
 
         def report(number, name, share):

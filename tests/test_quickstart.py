@@ -1,17 +1,15 @@
 """The notebook for beginners: what is committed reads well, and it runs."""
 
 import base64
-import getpass
 import json
 import re
-from pathlib import Path
 
 import pytest
 from helpers import ROOT
 
 NOTEBOOK = ROOT / "examples/quickstart.ipynb"
-# Of the home folder, the temporary folder, and the places where packages are installed.
-PATHS = re.compile(r"/(?:home|root|opt|tmp|usr|var|mnt|work|content/\w+|Users)/[\w.-]+|site-packages|[A-Z]:\\\\")
+# They name the user, or where packages are installed.
+ABSOLUTE_PATHS = re.compile(r"(?<![\w.:/])/[\w.-]+/|[A-Z]:\\")
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +54,8 @@ def test_the_notebook_is_small_and_has_its_outputs(notebook):
 def test_the_notebook_tells_nothing_of_the_machine_that_ran_it(notebook):
     said = "\n".join(texts(outputs(notebook["cells"])))
     assert "$ unet-deblur train" in said
-    assert not PATHS.findall(said)
-    assert not re.search(rf"\b{re.escape(getpass.getuser())}\b", said)
-    assert PATHS.findall(str(Path(__file__).resolve()))  # the check sees a path
+    assert not ABSOLUTE_PATHS.findall(said)
+    assert ABSOLUTE_PATHS.findall("Network  /home/someone/unet.keras")  # the check sees paths
 
 
 def figures(cells):

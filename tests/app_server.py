@@ -22,7 +22,59 @@ sys.addaudithook(note)
 """
 
 
-class AppServer:
+class Visitor:
+    """Talks to the app as the page of one visitor does.
+
+    Args:
+        address: str, of the page.
+        name: str, by which the server tells visitors apart.
+    """
+
+    def __init__(self, address, name="visitor"):
+        self.address, self.name = address, name
+
+    def ask(self, path, data=None, kind="application/json"):
+        """The status and the body of an answer."""
+        request = urllib.request.Request(self.address + path, data, {"Content-Type": kind})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def upload(self, content):
+        """Uploads bytes as photo.png; returns the status and the body of the answer, a list of one path."""
+        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="photo.png"\r\n\r\n'
+        return self.ask("gradio_api/upload", head + content + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
+
+    def restore(self, *paths, **more):
+        """Asks for files of the server to be restored, as the page does; returns the last message of the server."""
+        kind = {"orig_name": "photo.png", "meta": {"_type": "gradio.FileData"}}
+        files = [{"path": path, **kind, **more} for path in paths]
+        return self.click("start", files or None, "Three times as fast (lite)", False, None)
+
+    def click(self, button, *values):
+        """Does what the page does when a button is clicked; returns the last message of the server."""
+        status, said = self.join(button, *values)
+        assert status == 200, said
+        url = f"{self.address}gradio_api/queue/data?session_hash={self.name}"
+        with urllib.request.urlopen(url, timeout=120) as lines:
+            for line in lines:
+                message = json.loads(line.removeprefix(b"data:")) if line.startswith(b"data:") else {}
+                if message.get("msg") == "process_completed":
+                    return message
+        raise AssertionError("no answer")
+
+    def join(self, button, *values):
+        """Takes a place in the queue; returns the status and the body of the answer."""
+        config = json.loads(self.ask("config")[1])
+        number = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == button)
+        function = next(each["id"] for each in config["dependencies"] if [number, "click"] in each["targets"])
+        event = {"data": values, "fn_index": function, "session_hash": self.name, "trigger_id": number}
+        return self.ask("gradio_api/queue/join?", json.dumps(event).encode())
+
+
+class AppServer(Visitor):
     """The app as a process on a free port, within a `with` block.
 
     Args:
@@ -45,7 +97,7 @@ class AppServer:
         )
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
-        self.address = re.search(r"http://\S+/", line)[0]
+        super().__init__(re.search(r"http://\S+/", line)[0])
 
     def __enter__(self):
         return self
@@ -58,33 +110,3 @@ class AppServer:
     def connections(self):
         """The addresses that the process has connected to."""
         return set(self._calls.read_text().split())
-
-    def ask(self, path, data=None, kind="application/json"):
-        """The status and the body of an answer."""
-        request = urllib.request.Request(self.address + path, data, {"Content-Type": kind})
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-
-    def restore(self, *paths, **more):
-        """Asks for files of the server to be restored, as the page does; returns the last message of the server."""
-        kind = {"orig_name": "photo.png", "meta": {"_type": "gradio.FileData"}}
-        files = [{"path": path, **kind, **more} for path in paths]
-        return self.click("start", files or None, "Three times as fast (lite)", False, None)
-
-    def click(self, button, *values):
-        """Does what the page does when a button is clicked."""
-        config = json.loads(self.ask("config")[1])
-        number = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == button)
-        function = next(each["id"] for each in config["dependencies"] if [number, "click"] in each["targets"])
-        event = {"data": values, "fn_index": function, "session_hash": "visitor", "trigger_id": number}
-        status, said = self.ask("gradio_api/queue/join?", json.dumps(event).encode())
-        assert status == 200, said
-        with urllib.request.urlopen(f"{self.address}gradio_api/queue/data?session_hash=visitor", timeout=120) as lines:
-            for line in lines:
-                message = json.loads(line.removeprefix(b"data:")) if line.startswith(b"data:") else {}
-                if message.get("msg") == "process_completed":
-                    return message
-        raise AssertionError("no answer")

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import zipfile
@@ -14,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import AppServer
+from app_server import AppServer, Visitor
 from helpers import ROOT, encoded, png_bomb, read_pixels, save_picture
 from PIL import Image, ImageCms
 
 from unet_deblur_tf.app import jobs, networks
 from unet_deblur_tf.app.limits import Limits
 from unet_deblur_tf.app.page import as_list
+from unet_deblur_tf.app.server import Server
 from unet_deblur_tf.data.photos import Photo, read_photo, write_photo
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models import pretrained
@@ -311,22 +313,55 @@ def test_nobody_makes_the_server_fetch_an_address(running):
 
 
 def test_a_file_above_the_limit_is_not_uploaded(running):
-    def upload(size):
-        body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(size)
-        return running.ask("gradio_api/upload", body + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
-
-    assert upload(1_500_000)[0] == 413
-    status, said = upload(1000)
+    assert running.upload(bytes(1_500_000))[0] == 413
+    status, said = running.upload(bytes(1000))
     assert status == 200
     # What was uploaded may be restored; that it is no picture stands beside it.
     answer = running.restore(*json.loads(said))
     assert answer["success"]
-    assert "a.png is not a picture, or it is damaged." in json.dumps(answer["output"]["data"])
+    assert "photo.png is not a picture, or it is damaged." in json.dumps(answer["output"]["data"])
 
 
 def test_no_photo_is_an_error_in_a_sentence(running):
     answer = running.restore()
     assert answer["output"]["error"] == "Add a photo first."
+
+
+def test_one_restoration_at_a_time_and_a_queue_that_ends(monkeypatch, picture):
+    pytest.importorskip("gradio", reason="needs the extra app")
+    may_go_on, begun = threading.Event(), []
+
+    def restore(pixels, on_step):
+        begun.append(pixels)
+        assert may_go_on.wait(60)
+        return pixels
+
+    monkeypatch.setattr(networks.Networks, "get", lambda *choice: restore)
+    monkeypatch.setattr(networks.Networks, "load_soon", lambda self: None)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    server = Server(Limits(waiting=2))
+    try:
+        visitors = [Visitor(server.start(port=0), "0")]
+        visitors += [Visitor(visitors[0].address, str(number)) for number in range(1, 4)]
+        (path,) = json.loads(visitors[0].upload(encoded(picture, "PNG"))[1])
+        file = [{"path": path, "orig_name": "photo.png", "meta": {"_type": "gradio.FileData"}}]
+
+        def join(visitor):
+            return visitor.join("start", file, "Best result (unet)", False, None)
+
+        assert join(visitors[0])[0] == 200
+        deadline = time.monotonic() + 60
+        while not begun and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert [join(visitor)[0] for visitor in visitors[1:3]] == [200, 200]
+        status, said = join(visitors[3])
+        assert status == 503
+        assert b"Queue is full" in said
+        time.sleep(1)
+        assert len(begun) == 1
+    finally:
+        may_go_on.set()
+        server.close()
 
 
 def test_the_server_calls_nobody(running):

@@ -13,7 +13,7 @@ ORDER = [
     {"models"},
     {"acceleration", "data"},
     {"restoring", "exporting"},
-    {"evaluation", "explaining"},
+    {"app", "evaluation", "explaining"},
     {"training"},
     {"commands"},
 ]

@@ -13,7 +13,7 @@ from unet_deblur_tf.utils import scripts
 
 # Arguments that are paths or may be, besides those of type `Path`.
 PATHS = {"cache_dir", "data", "data_dir", "inputs", "model", "output", "start_from"}
-COMMANDS = ("deblur", "train", "evaluate", "export", "explain")
+COMMANDS = ("deblur", "train", "evaluate", "export", "explain", "app")
 
 
 def main():

@@ -90,12 +90,16 @@ class Restorer:
         fast = network if isinstance(network, ForeignSavedModel) else for_inference(network)
         return tf.function(lambda image: fast(image, training=False), input_signature=[PICTURE])
 
-    def __call__(self, picture: np.ndarray, progress: bool = False) -> np.ndarray:
+    def __call__(
+        self, picture: np.ndarray, progress: bool = False, on_step: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
         """Restores a picture.
 
         Args:
             picture: uint8 or uint16 `(height, width, 3)` RGB.
             progress: bool, whether to show a bar over tiles or passes, if there are several.
+            on_step: function that is called after each tile or pass with two ints, how many are done and how many there
+                are; for a progress bar of another kind. What it raises ends the restoration.
 
         Returns:
             The restored picture, of the same type and shape.
@@ -107,7 +111,7 @@ class Restorer:
         tile = self.tile_for(height, width, picture.itemsize)
         while True:
             try:
-                return self._restore(picture, tile, progress)
+                return self._restore(picture, tile, progress, on_step)
             except tf.errors.ResourceExhaustedError as error:
                 # The free memory of a GPU is not known beforehand, so try again with smaller tiles.
                 tile = (tile or max(height, width)) // 2 // self._step * self._step
@@ -120,22 +124,23 @@ class Restorer:
                 side = tile or max(height, width)
                 raise InputError(f"The SavedModel does not take {side} pixels at once: try a smaller --tile") from error
 
-    def _restore(self, picture, tile, progress):
+    def _restore(self, picture, tile, progress, on_step):
         """Restores a picture in tiles of a side in pixels, or as a whole if `tile` is None."""
         height, width, _ = picture.shape
         steps, unit = (1, "Passes") if tile is None else (self._steps(height, width, tile), "Tiles")
         total = len(self._turns) * steps
         with tqdm(total=total, desc=unit, leave=False, disable=not progress or total == 1) as bar:
+            done = _counting(bar.update, on_step, total)
             if len(self._turns) == 1:
                 restored = np.empty(picture.shape, picture.dtype)
-                for top, band in self._bands(picture, tile, bar.update):
+                for top, band in self._bands(picture, tile, done):
                     rows = slice(top, top + len(band))
                     restored[rows] = _to_integers(band, picture[rows], self.options.strength)
                 return restored
             summed = np.zeros(picture.shape, np.float32)
             for turn in self._turns:
                 turned = _turned(summed, turn)  # a view, so adding to it changes `summed`
-                for top, band in self._bands(_turned(picture, turn), tile, bar.update):
+                for top, band in self._bands(_turned(picture, turn), tile, done):
                     turned[top : top + len(band)] += band
             return _to_integers(summed / len(self._turns), picture, self.options.strength)
 
@@ -207,6 +212,18 @@ class Restorer:
         for top in range(0, height, ROWS):
             bottom = min(top + ROWS, height)
             yield top, fine[top:bottom] + doubled(exchanged, top, bottom, 0, width)
+
+
+def _counting(advance, on_step, total):
+    """A function without arguments to call after each step, which advances the bar and tells `on_step`."""
+    numbers = itertools.count(1)
+
+    def done():
+        advance()
+        if on_step:
+            on_step(next(numbers), total)
+
+    return done
 
 
 def _memory_to_use(limit):

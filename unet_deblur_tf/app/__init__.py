@@ -1,0 +1,1 @@
+"""A page that restores photos in the browser."""

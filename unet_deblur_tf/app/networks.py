@@ -1,0 +1,53 @@
+"""The networks that a visitor can choose, each loaded when it is first needed."""
+
+import contextlib
+import threading
+
+import numpy as np
+import psutil
+
+from unet_deblur_tf.utils.hardware import free_memory
+from unet_deblur_tf.utils.scripts import quiet_tensorflow
+
+# The networks of the package, the default one first. Asking the package for them would load TensorFlow.
+NAMES = ("unet", "lite")
+# Bytes for one photo at most. A photo that needs more is restored in tiles, whose number the progress bar shows.
+MEMORY = 3e9
+
+
+class Networks:
+    """Loads the networks of the package and keeps them. Several threads may use it."""
+
+    def __init__(self):
+        self._restorers = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str, ensemble: bool = False):
+        """Returns a `Restorer`, which is loaded at the first call.
+
+        Args:
+            name: str, one of `NAMES`.
+            ensemble: bool, see `RestoringOptions`.
+
+        Raises:
+            InputError: if there is no such network, or its file is damaged.
+        """
+        with self._lock:
+            if (name, ensemble) not in self._restorers:
+                quiet_tensorflow()
+                from unet_deblur_tf.restoring.restorer import Restorer
+
+                memory = psutil.Process().memory_info().rss + min(free_memory() / 2, MEMORY)
+                self._restorers[name, ensemble] = Restorer(name, ensemble=ensemble, memory=memory)
+            return self._restorers[name, ensemble]
+
+    def load_soon(self) -> None:
+        """Begins to load TensorFlow and the default network and to build its graph, while the visitor chooses a photo.
+
+        Errors are left to `get`, which a visitor's photo calls again.
+        """
+        threading.Thread(target=self._try_default, name="load the default network", daemon=True).start()
+
+    def _try_default(self):
+        with contextlib.suppress(Exception):
+            self.get(NAMES[0])(np.zeros((64, 64, 3), np.uint8))

@@ -1,0 +1,107 @@
+"""Serves the page, without any call to the outside."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from unet_deblur_tf.app import page
+from unet_deblur_tf.app.limits import Limits
+from unet_deblur_tf.app.look import STYLE, theme
+from unet_deblur_tf.app.networks import Networks
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.utils.files import remove_stale
+
+FOLDER = "unet-deblur-app-"
+HINT = 'The page needs Gradio: pip install "unet_deblur_tf[app]"'
+
+
+class Server:
+    """The page with its files, ready to start.
+
+    Everything that visitors upload and get is in one temporary folder, which `close` deletes.
+
+    Args:
+        limits: `Limits`.
+
+    Attributes:
+        page: `gradio.Blocks`.
+
+    Raises:
+        InputError: if Gradio is not installed.
+    """
+
+    def __init__(self, limits: Limits):
+        _keep_gradio_quiet()
+        try:
+            import gradio  # noqa: F401
+        except ImportError as error:
+            raise InputError(HINT) from error
+        self._limits = limits
+        remove_stale(tempfile.gettempdir(), f"{FOLDER}*")  # of a server that was killed
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=True)
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(self._folder.name) / "uploads")
+        work = Path(self._folder.name) / "work"
+        work.mkdir()
+        self._networks = Networks()
+        self.page = page.build(work, limits, self._networks)
+        self.page.queue(max_size=limits.waiting, api_open=False)
+
+    def start(self, host: str = "127.0.0.1", port: int | None = None, browser: bool = False) -> str:
+        """Starts the server in threads of its own, and begins to load the default network.
+
+        Args:
+            host: str, the address to listen on; "0.0.0.0" for every network of the machine.
+            port: int; 0 for any free one; None for the first free one from 7860 on.
+            browser: bool, whether to open the page in a browser.
+
+        Returns:
+            The address of the page.
+
+        Raises:
+            InputError: if the port is taken, or there is no such address.
+        """
+        _, address, _ = self.page.launch(
+            server_name=host,
+            server_port=port if port is None else _usable(host, port),
+            inbrowser=browser,
+            prevent_thread_lock=True,
+            quiet=True,
+            max_file_size=self._limits.megabytes * 10**6,
+            theme=theme(),
+            css=STYLE,
+            footer_links=[],
+            # Nothing goes out, and no visitor sees the files of the machine or of others.
+            share=False,
+            allowed_paths=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            mcp_server=False,
+            pwa=False,
+        )
+        self._networks.load_soon()
+        return address
+
+    def close(self):
+        """Stops the server and deletes the files of its visitors."""
+        self.page.close(verbose=False)
+        self._folder.cleanup()
+
+
+def _keep_gradio_quiet():
+    """Turns off what Gradio would send, and lets it ask the own machine without the proxy of the network."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1"]))
+
+
+def _usable(host, port):
+    """Returns a port to listen on: the given one, or a free one for 0."""
+    try:
+        with socket.create_server((host, port)) as listener:
+            return listener.getsockname()[1]
+    except OSError as error:
+        reason = error.strerror.partition(" (")[0]  # Python adds the address in brackets
+        raise InputError(f"Cannot listen on {host}, port {port}: {reason}") from error

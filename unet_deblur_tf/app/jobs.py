@@ -21,6 +21,7 @@ from unet_deblur_tf.app.limits import Limits
 from unet_deblur_tf.data import photos
 from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.utils.files import write_by_rename
+from unet_deblur_tf.utils.formats import is_photo, output_name
 
 FORMATS = "PNG, JPEG, WebP, TIFF and BMP"
 
@@ -143,7 +144,7 @@ def check(upload: Path, name: str, limits: Limits) -> None:
     Raises:
         InputError: a sentence that names the file.
     """
-    if Path(name).suffix.lower() not in photos.SUFFIXES:
+    if not is_photo(Path(name)):
         raise InputError(f"{name} does not end like the name of a photo. {FORMATS} files work.")
     if upload.stat().st_size > limits.megabytes * 1e6:
         raise InputError(f"{name} has more than {limits.megabytes} MB, which is the limit here.")
@@ -247,7 +248,7 @@ def _explained(path, name):
 
 def _written(result, strength):
     """The file of a result at a strength."""
-    name = photos.output_name(Path(result.name))
+    name = output_name(Path(result.name))
     return result.folder / f"strength-{round(100 * strength)}" / name
 
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from unet_deblur_tf.app import jobs
 from unet_deblur_tf.app.limits import Limits
 from unet_deblur_tf.app.networks import NAMES, Networks
-from unet_deblur_tf.data.photos import SUFFIXES
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.utils.formats import PHOTOS
 
 TITLE = "Remove motion blur from photos"
 ABOUT = (
@@ -58,7 +58,7 @@ def _lay_out(gr):
     """Puts the parts on the page, from top to bottom; returns them by name."""
     parts = SimpleNamespace()
     gr.Markdown(f"# {TITLE}\n\n{ABOUT}")
-    parts.uploads = gr.File(label="Photos", file_count="multiple", file_types=sorted(SUFFIXES), elem_id="uploads")
+    parts.uploads = gr.File(label="Photos", file_count="multiple", file_types=sorted(PHOTOS), elem_id="uploads")
     with gr.Row(elem_id="options"):
         parts.network = gr.Radio(
             list(CHOICES),

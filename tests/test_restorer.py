@@ -162,7 +162,7 @@ def test_out_of_memory_leads_to_smaller_tiles():
     network, picture = lively_network("unet"), strip(64, 2112)
     restore = Restorer(network, memory=1e15, scales=1)
     expected = restore(picture).astype(int)
-    run, widths = restore._run, []
+    run, widths = restore._tiled._run, []
 
     def limited(image):
         widths.append(image.shape[2])
@@ -170,10 +170,10 @@ def test_out_of_memory_leads_to_smaller_tiles():
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
         return run(image)
 
-    restore._run = restore._tiled._run = limited
+    restore._tiled._run = limited
     assert np.abs(restore(picture) - expected).max() <= 65535 * 1e-4
     assert widths[:2] == [2112, 1056]
-    restore._run = restore._tiled._run = lambda image: limited(tf.zeros((1, 64, 2000, 3)))
+    restore._tiled._run = lambda image: limited(tf.zeros((1, 64, 2000, 3)))
     with pytest.raises(InputError, match="Not enough memory for 2112x64 pixels"):
         restore(picture)
 

@@ -9,7 +9,6 @@ The network runs at several sizes of the picture, from coarse to fine (see `mode
 in memory is restored in tiles, with the same result (except for NAFNet, see `tiled`).
 """
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,6 @@ import psutil
 import tensorflow as tf
 from tqdm import tqdm
 
-from unet_deblur_tf.acceleration.inference import PICTURE, for_inference
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models.layers import CELL
 from unet_deblur_tf.models.loading import ForeignSavedModel, adapt_network, at_chosen_scales, find_model, load_network
@@ -28,7 +26,7 @@ from unet_deblur_tf.models.scales import ENSEMBLE_FACTOR, blend_share, scales_of
 from unet_deblur_tf.models.transforms import pooling_of
 from unet_deblur_tf.restoring.memory import restoring_bytes_per_pixel
 from unet_deblur_tf.restoring.options import RestoringOptions
-from unet_deblur_tf.restoring.tiled import TiledNetwork, doubled, to_floats
+from unet_deblur_tf.restoring.tiled import TiledNetwork, doubled
 from unet_deblur_tf.utils.hardware import advice, free_memory
 
 SMALLEST_CHOSEN = 256  # pixels: the smallest tiles that are chosen, however little memory there is
@@ -83,13 +81,6 @@ class Restorer:
 
         self._network = network
 
-    @functools.cached_property
-    def _run(self) -> Callable:
-        """The network as a function from a batch of pictures to the restored batch; tiles do without it."""
-        network = self._network
-        fast = network if isinstance(network, ForeignSavedModel) else for_inference(network)
-        return tf.function(lambda image: fast(image, training=False), input_signature=[PICTURE])
-
     def __call__(
         self, picture: np.ndarray, progress: bool = False, on_step: Callable[[int, int], None] | None = None
     ) -> np.ndarray:
@@ -133,15 +124,19 @@ class Restorer:
             done = _counting(bar.update, on_step, total)
             if len(self._turns) == 1:
                 restored = np.empty(picture.shape, picture.dtype)
-                for top, band in self._bands(picture, tile, done):
+                for top, band in self._bands(picture, tile, done, self._scales):
                     rows = slice(top, top + len(band))
                     restored[rows] = _to_integers(band, picture[rows], self.options.strength)
+                if tile is None:
+                    done()
                 return restored
             summed = np.zeros(picture.shape, np.float32)
             for turn in self._turns:
                 turned = _turned(summed, turn)  # a view, so adding to it changes `summed`
-                for top, band in self._bands(_turned(picture, turn), tile, done):
+                for top, band in self._bands(_turned(picture, turn), tile, done, self._scales):
                     turned[top : top + len(band)] += band
+                if tile is None:
+                    done()
             return _to_integers(summed / len(self._turns), picture, self.options.strength)
 
     def tile_for(self, height: int, width: int, itemsize: int = 1) -> int | None:
@@ -178,30 +173,25 @@ class Restorer:
         """The number of times that a tile goes through the network."""
         return sum(self._tiled.steps(*size, tile) for size in sizes_of(self._network, height, width))
 
-    def _bands(self, picture, tile, done) -> Iterator[tuple[int, np.ndarray]]:
-        """Restores a picture band by band, from top to bottom; without tiles, in one band.
+    def _bands(self, picture, tile, done, scales) -> Iterator[tuple[int, np.ndarray]]:
+        """Restores a picture band by band, from top to bottom: what `scales.at_scales` computes, pass by pass.
+
+        TensorFlow then traces and optimizes the network once, and not once for each scale.
 
         Args:
             picture: `(height, width, 3)`.
-            tile: side of the tiles in pixels, or None.
-            done: function without arguments, called after each step.
+            tile: side of the tiles in pixels; None for whole pictures, in one band.
+            done: function without arguments, called after each tile.
+            scales: int, the number of scales from this size on.
 
         Yields:
             (top row, float32 `(rows, width, 3)`).
         """
-        if tile is None:
-            yield 0, self._run(to_floats(picture))[0].numpy()
-            done()
-        else:
-            yield from self._tiled_bands(picture, tile, done, self._scales)
-
-    def _tiled_bands(self, picture, tile, done, scales):
-        """The result of several scales, in tiles: what `scales.at_scales` computes of a whole picture."""
         if scales == 1:
             yield from self._tiled.bands(picture, tile, done)
             return
         small = half_size(picture)
-        coarse = _assembled(small.shape, self._tiled_bands(small, tile, done, scales - 1))
+        coarse = _assembled(small.shape, self._bands(small, tile, done, scales - 1))
         if self._tiled.guided:
             yield from self._tiled.bands(picture, tile, done, coarse - small)
             return

@@ -1,4 +1,4 @@
-"""Runs a network over a picture in overlapping tiles, band by band, with the same result as over the whole picture.
+"""Runs a network over a picture, whole or in overlapping tiles, band by band, with the same result.
 
 The overlap is larger than the network's receptive field (except for small tiles, see `tiles.spans`). The means that
 squeeze-and-excitation takes over the picture are computed first, tile by tile. The network gets them with each tile.
@@ -27,7 +27,7 @@ from unet_deblur_tf.restoring.tiles import crop_means, seams, spans, tapers
 
 
 class TiledNetwork:
-    """A network of one scale, run in tiles.
+    """A network of one scale, run over whole pictures or in tiles.
 
     Args:
         network: `keras.Model` as `models.unet.unet` builds it, guided or not, or a `ForeignSavedModel`.
@@ -89,14 +89,14 @@ class TiledNetwork:
         return spans(length, tile, self.step, self._radius)
 
     def bands(
-        self, picture: np.ndarray, tile: int, done: Callable, correction: np.ndarray | None = None
+        self, picture: np.ndarray, tile: int | None, done: Callable, correction: np.ndarray | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Restores a picture band by band, from top to bottom.
 
         Args:
             picture: `(height, width, 3)`, uint8, uint16, or float32 in 0..1.
-            tile: side of the tiles in pixels.
-            done: function without arguments, called after each step.
+            tile: side of the tiles in pixels; None for the whole picture at once, in one band.
+            done: function without arguments, called after each tile.
             correction: for a guided network float32 `(height / 2, width / 2, 3)`, rounded up, the coarse correction;
                 None for no correction.
 
@@ -104,7 +104,6 @@ class TiledNetwork:
             (top row, float32 `(rows, width, 3)`).
         """
         height, width, _ = picture.shape
-        rows, columns = self._spans(height, tile), self._spans(width, tile)
 
         def inputs_of(top, bottom, left, right):
             image = to_floats(picture[top:bottom, left:right])
@@ -114,6 +113,10 @@ class TiledNetwork:
                 return [image, tf.zeros_like(image)]
             return [image, tf.constant(doubled(correction, top, bottom, left, right)[np.newaxis])]
 
+        if tile is None:
+            yield 0, self._run(*inputs_of(0, height, 0, width))[0].numpy()
+            return
+        rows, columns = self._spans(height, tile), self._spans(width, tile)
         if self._squeezes:
             _, run = self._statistics_and_output
             means = self._means((height, width), inputs_of, rows, columns, done)

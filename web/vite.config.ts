@@ -70,7 +70,15 @@ export default defineConfig({
     // ONNX Runtime then loads its WebAssembly from where engine.ts says, and the build has no second copy of it.
     conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"],
   },
-  worker: { format: "es" },
+  worker: {
+    format: "es",
+    rolldownOptions: {
+      output: {
+        // ONNX Runtime's .mjs files: some hosts do not know that ending, and browsers refuse modules of another type.
+        assetFileNames: ({ names }) => `assets/[name]-[hash]${names[0]?.endsWith(".mjs") ? ".js" : "[extname]"}`,
+      },
+    },
+  },
   build: {
     target: "es2022",
     assetsInlineLimit: 0, // the policy allows no data: addresses
@@ -78,7 +86,9 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rolldownOptions: {
       input: { index: "index.html", sw: "src/sw.ts" },
-      output: { entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
+      output: {
+        entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
+      },
     },
   },
   server: { headers: { ...HEADERS, "Content-Security-Policy": "" } },

@@ -28,8 +28,8 @@ ARGUMENTS = (
 
 
 @pytest.fixture(scope="session")
-def dist(tmp_path_factory):
-    """The folder of the built page; processes of pytest-xdist share it."""
+def dist(browser, tmp_path_factory):
+    """The folder of the built page; processes of pytest-xdist share it. Nothing is built where no browser is."""
     if not shutil.which("npm"):
         pytest.skip("npm is missing: the page cannot be built")
     base = tmp_path_factory.getbasetemp()

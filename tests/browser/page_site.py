@@ -38,13 +38,6 @@ def _run(*command):
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves files, with further headers if there are some."""
 
-    extensions_map = {
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
-        ".mjs": "text/javascript",
-        ".wasm": "application/wasm",
-        ".webmanifest": "application/manifest+json",
-    }
-
     def __init__(self, *arguments, headers_to_add, loaded, **keywords):
         self.headers_to_add, self.loaded = headers_to_add, loaded
         super().__init__(*arguments, **keywords)

@@ -76,6 +76,7 @@ function fail(error: unknown): void {
   console.warn(error);
   element("alert").textContent = strings.FAILURES[reason];
   element("alert").hidden = false;
+  element("alert").scrollIntoView({ block: "nearest" }); // on a phone, the button is far below
 }
 
 function clearFailure(): void {

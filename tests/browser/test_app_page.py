@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import urllib.parse
 
 import numpy as np
@@ -15,13 +14,6 @@ from unet_deblur_tf.restoring.restorer import Restorer
 
 pytestmark = pytest.mark.browser
 pytest.importorskip("gradio", reason="needs the extra app")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser")
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 WAIT = 240_000  # milliseconds, for the network to be loaded and to run on a busy machine
 
 
@@ -30,17 +22,6 @@ def server(tmp_path_factory):
     """The app, with limits that small files reach."""
     with AppServer(tmp_path_factory.mktemp("app"), "--max-megabytes", "1", "--max-megapixels", "0.5") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium."""
-    if not CHROMIUM:
-        pytest.skip("needs Chromium (or its path in CHROMIUM)")
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ MINUTE = 60_000  # milliseconds
 def app(browser, photo, folder):
     """The app with a restored photo."""
     with AppServer(folder) as server:
-        page = browser.new_page(viewport={"width": 1100, "height": 860})
+        page = browser.new_page(viewport={"width": 1100, "height": 1240})
         page.goto(server.address)
         page.set_input_files("#uploads input[type=file]", photo)
         page.get_by_text("street.png").first.wait_for()

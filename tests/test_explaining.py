@@ -1,6 +1,7 @@
 """Heat maps against networks whose answer is known, costs against exact counts and keras-flops, and both commands."""
 
 import csv
+import functools
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from helpers import (
     run_script_here,
     save_picture,
     thin,
+    untrained,
 )
 from PIL import Image
 
@@ -26,7 +28,6 @@ from unet_deblur_tf.explaining.cost import figure_costs, figure_layer, layer_cos
 from unet_deblur_tf.explaining.gradcam import gates, heatmaps, output_layer
 from unet_deblur_tf.models.scales import trunk_of
 from unet_deblur_tf.models.transforms import scale_of, with_local_pooling, with_size
-from unet_deblur_tf.models.unet import build
 
 ATTENTIVE = [name for name, arguments in VARIANTS.items() if arguments.get("attention")]
 
@@ -119,7 +120,7 @@ def strides(network):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
-    network = trunk_of(build(variant))
+    network = trunk_of(untrained(variant))
     sized = with_size(network, 64, 96)
     for name, stride in zip(FIGURE_LAYERS, strides(network)):
         layer = sized.get_layer(output_layer(network, name))
@@ -174,12 +175,18 @@ def test_gates(variant, window):
 
 
 def test_a_network_without_squeeze_and_excitation_has_no_gates():
-    assert gates(build("unet"), random_pictures(16, 16)[0]) == {}
+    assert gates(untrained("unet"), random_pictures(16, 16)[0]) == {}
+
+
+@functools.cache
+def costs_of(variant):
+    """The costs at the usual size, computed once."""
+    return layer_costs(untrained(variant))
 
 
 @pytest.mark.parametrize("variant", GMACS)
 def test_multiply_accumulates_of_the_convolutions(variant):
-    costs = layer_costs(build(variant))
+    costs = costs_of(variant)
     convolutions = sum(cost.macs for cost in costs if cost.kind in ("Conv2D", "DepthwiseConv2D"))
     digits = len(str(GMACS[variant]).partition(".")[2])
     assert round(convolutions / 1e9, digits) == GMACS[variant]
@@ -188,7 +195,7 @@ def test_multiply_accumulates_of_the_convolutions(variant):
 @pytest.mark.parametrize("size", [pytest.param((224, 224), marks=pytest.mark.slow), (64, 96)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_flops_agree_with_keras_flops(variant, size):
-    network = build(variant)
+    network = untrained(variant)
     costs = layer_costs(network, *size)
     counted = keras_flops.count(network, *size)
     assert total(costs).flops == pytest.approx(counted, rel=0.01)
@@ -205,7 +212,7 @@ def test_keras_flops_counts_a_convolution_exactly(kernel):
 
 
 def test_costs_by_hand():
-    costs = {cost.layer: cost for cost in layer_costs(build("concat_se"), 64, 32)}
+    costs = {cost.layer: cost for cost in layer_costs(untrained("concat_se"), 64, 32)}
     assert costs["down2_conv1"][3:] == (
         (16, 8, 128),
         73_728,
@@ -222,8 +229,7 @@ def test_costs_by_hand():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_ten_layers_add_up(variant):
-    network = build(variant)
-    costs = layer_costs(network)
+    network, costs = untrained(variant), costs_of(variant)
     rows = figure_costs(costs)
     assert [row.layer for row in rows] == list(FIGURE_LAYERS)
     assert total(rows)[4:] == total(costs)[4:]
@@ -232,7 +238,7 @@ def test_the_ten_layers_add_up(variant):
 
 
 def test_the_seeds_finding_down4_and_up1_hold_most_parameters():
-    rows = sorted(figure_costs(layer_costs(build("unet"))), key=lambda row: row.parameters)
+    rows = sorted(figure_costs(costs_of("unet")), key=lambda row: row.parameters)
     assert {row.layer for row in rows[-2:]} == {"down4", "up1"}
 
 

@@ -4,12 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import lively_network, randomise
+from helpers import lively_network, randomise, untrained
 
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.models.scales import scales_of, trunk_of
 from unet_deblur_tf.models.transforms import receptive_radius
-from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.restoring.tiles import TAPER, spans, tapers
 
 
@@ -55,7 +54,7 @@ def test_large_tiles_are_used_only_beyond_the_receptive_field(step, margin, tile
     ],
 )
 def test_the_receptive_radius_by_hand(variant, radius):
-    assert receptive_radius(build(variant)) == radius
+    assert receptive_radius(untrained(variant)) == radius
 
 
 SEES_NOT_ALL = [name for name, arguments in VARIANTS.items() if not arguments.get("attention") and name != "naf"]

@@ -132,7 +132,7 @@ def randomise(network):
 def lively_network(variant, **overrides):
     """A variant whose output is far from its input, as a fresh one's is not.
 
-    It has half the usual channels, which are enough for everything that makes wide networks faster (see `acceleration`).
+    It has half the usual channels, enough for everything that makes wide networks faster (see `acceleration`).
     """
     widths = VARIANTS[variant].get("widths", WIDTHS)
     narrower = {} if variant == "lite" else {"widths": tuple(width // 2 for width in widths)}

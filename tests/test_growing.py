@@ -96,7 +96,8 @@ def test_a_guide_and_blocks_change_nothing_at_first(style, more):
     picture = random_pictures(40, 56)
     expected = smaller(picture)
     assert np.abs(expected - picture).mean() > 0.01
-    np.testing.assert_allclose(larger(picture), expected, atol=1e-6)
+    # Equal but for the order of sums; the outputs of random weights reach 9.
+    np.testing.assert_allclose(larger(picture), expected, atol=2e-6 * max(1, np.abs(expected).max()))
     # And each new weight that is not zero for good can learn.
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(larger(picture, training=True) - 0.5))

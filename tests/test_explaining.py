@@ -329,6 +329,10 @@ def test_the_cost_command(tmp_path):
     assert "depends on at most 144 pixels around it." in done.stdout
     done = run_script_here("explain.py", "cost", "--variant", "lite", "--size", "32x32", cwd=tmp_path)
     assert "depends on at most 288 pixels around it." in done.stdout
+
+
+@pytest.mark.slow
+def test_the_cost_command_with_all_variants(tmp_path):
     done = run_script_here("explain.py", "cost", "--variant", "all", "--size", "32x32", cwd=tmp_path)
     rows = [line.split() for line in done.stdout.splitlines()]
     assert [row[0] for row in rows if row and row[0] in VARIANTS] == list(VARIANTS)

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processes of pytest-xdist use the cores already
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))  # they are scripts, not a package
 
 import helpers

@@ -139,7 +139,8 @@ def lively_network(variant, **overrides):
     network = build(variant, **{**narrower, **overrides})
     layer = trunk_of(network).get_layer("out_conv")
     rng = np.random.default_rng(1)
-    layer.set_weights([rng.normal(0, 0.07, weight.shape) for weight in layer.get_weights()])
+    scale = 0.28 / layer.kernel.shape[2] ** 0.5
+    layer.set_weights([rng.normal(0, scale, weight.shape) for weight in layer.get_weights()])
     return network
 
 

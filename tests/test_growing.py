@@ -22,8 +22,19 @@ STYLES = {
 LARGER = [name for name, arguments in VARIANTS.items() if arguments["skips"] in ("own", "all") and name != "unet"]
 
 
-@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
-@pytest.mark.parametrize("variant", LARGER)
+@pytest.mark.parametrize(
+    ("variant", "style"),
+    [
+        pytest.param(
+            variant,
+            style,
+            id=f"{variant}-{name}",
+            marks=() if name == "none" or variant in ("concat_se", "concat_reduce") else pytest.mark.slow,
+        )
+        for variant in LARGER
+        for name, style in STYLES.items()
+    ],
+)
 def test_every_variant_starts_as_unet(variant, style):
     smaller = randomise(thin("unet", **style))
     larger = thin(variant, **style)

@@ -18,7 +18,22 @@ pytestmark = pytest.mark.usefixtures("faster_forms")
 
 winograd_worthwhile = winograd.MIN_CHANNEL_RATIO
 
-STYLES = (dict(), dict(norm="none", activation="leaky_relu"), dict(norm="layer", head="sigmoid"))
+STYLES = {
+    "batch": dict(),
+    "none": dict(norm="none", activation="leaky_relu"),
+    "layer": dict(norm="layer", head="sigmoid"),
+}
+# Every variant in the style of what ships, and in the others those that have all kinds of layers.
+CASES = [
+    pytest.param(
+        variant,
+        style,
+        id=f"{variant}-{name}",
+        marks=() if name == "none" or variant in ("unet", "concat_reduce_se") else pytest.mark.slow,
+    )
+    for variant in VARIANTS
+    for name, style in STYLES.items()
+]
 
 
 def layers(network, kind):
@@ -29,8 +44,7 @@ def norms(network):
     return [layer.name for layer in trunk_of(network).layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-@pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("variant", "style"), CASES)
 def test_equals_the_trained_form(variant, style):
     network = randomise(thin(variant, **style))
     before = [weight.numpy() for weight in network.weights]
@@ -57,8 +71,7 @@ def test_equals_the_trained_form(variant, style):
     assert ("out_conv" in layers(fast, Convolution)) == (variant not in ("lite", "naf"))  # whose last one is 3x3
 
 
-@pytest.mark.parametrize("style", STYLES, ids=["batch", "none", "layer"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("variant", "style"), CASES)
 def test_the_form_for_training_has_the_same_gradients(variant, style):
     network = randomise(thin(variant, **style))
     fast = for_training(network)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import lively_network, mean_over_turns, thin
+from helpers import SMALL_WIDTHS, lively_network, mean_over_turns, thin
 
 from unet_deblur_tf.configs import POOLINGS, VARIANTS
 from unet_deblur_tf.data.synthesis.scenes import scene
@@ -33,7 +33,13 @@ def strip(height, width):
 @pytest.mark.parametrize(
     ("variant", "window", "shape"),
     [
-        *(pytest.param(*each.values, None, (48, 1500), marks=each.marks) for each in BY_EFFORT),
+        *(
+            # `concat_se` below, with a window, is the one of `concat` and itself that has all kinds of layers.
+            pytest.param(
+                *each.values, None, (48, 1500), marks=pytest.mark.slow if "concat" in each.values[0] else each.marks
+            )
+            for each in BY_EFFORT
+        ),
         *(pytest.param(*each.values, 96, (1483, 40), marks=each.marks) for each in ATTENTIVE),
         pytest.param("unet", None, (1200, 1130), marks=pytest.mark.slow),
     ],
@@ -57,7 +63,7 @@ def test_small_tiles_leave_a_network_that_does_nothing_exact():
 
 @pytest.mark.parametrize("variant", ATTENTIVE)
 def test_a_window_over_the_whole_picture_is_global_pooling(variant):
-    network = lively_network(variant)
+    network = lively_network(variant, widths=SMALL_WIDTHS)
     picture = strip(100, 130)
     globally = Restorer(network, scales=1)(picture).astype(int)
     np.testing.assert_allclose(Restorer(with_local_pooling(network, 144), scales=1)(picture), globally, atol=2)
@@ -66,7 +72,7 @@ def test_a_window_over_the_whole_picture_is_global_pooling(variant):
 
 @pytest.mark.parametrize("variant", ATTENTIVE)
 def test_pooling_shares_weights_and_survives_saving(variant, tmp_path):
-    network = lively_network(variant)
+    network = lively_network(variant, widths=SMALL_WIDTHS)
     local = with_local_pooling(network, 90)
     assert local.name == variant
     assert [layer.window for layer in squeeze_layers(local)] == [96] * 4
@@ -99,7 +105,7 @@ def test_pooling_of_a_network_without_squeeze_and_excitation(tmp_path):
 
 @pytest.mark.parametrize(("tile", "shape"), [(0, (80, 48)), (1056, (48, 1500))])
 def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
-    network = lively_network("concat_se")
+    network = lively_network("concat_se", widths=SMALL_WIDTHS)
     picture = strip(*shape) // 4 + 20_000  # far from what would be clipped
     alone = Restorer(network, tile=0, scales=1)
     expected = mean_over_turns(alone, picture)
@@ -111,7 +117,7 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
 @pytest.mark.parametrize("variant", ["concat_se", "lite"])
 @pytest.mark.parametrize("options", [dict(tile=0), dict(tile=256), dict(tile=0, ensemble=True)], ids=str)
 def test_strength_is_the_share_of_the_correction(variant, options):
-    network = lively_network(variant)
+    network = lively_network(variant, widths=SMALL_WIDTHS)
     picture = strip(80, 300) // 4 + 20_000
     restore = Restorer(network, **options, scales=1)
     whole = restore(picture).astype(float)

@@ -139,7 +139,7 @@ def test_parts_of_a_doubled_picture():
 
 @pytest.mark.parametrize("tile", [0, 1056])
 def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, always_shared, monkeypatch):
-    network = lively_network("unet")
+    network = lively_network("unet", widths=SMALL_WIDTHS)
     picture = strip(48, 1500) // 4 + 20_000  # far from what would be clipped
     monkeypatch.setattr(restorer, "ENSEMBLE_FACTOR", 1)
     alone = Restorer(network, tile=0, scales=2)
@@ -159,7 +159,7 @@ def test_memory_is_planned_for_the_network_inside():
 
 @pytest.mark.parametrize("tile", [0, 1056])
 def test_an_ensemble_takes_half_of_the_share(tile, always_shared):
-    network, picture = lively_network("unet"), strip(48, 1500)
+    network, picture = lively_network("unet", widths=SMALL_WIDTHS), strip(48, 1500)
     restore = Restorer(network, tile=tile, scales=2, ensemble=True)
     restore._turns = restore._turns[:1]  # of the mean, the picture as it is
     once, half = Restorer(network, tile=tile, scales=1)(picture).astype(float), restore(picture)

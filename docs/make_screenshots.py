@@ -7,8 +7,6 @@ The photo is the blurred crop in before_after.jpg. It needs Chromium, or its pat
 """
 
 import io
-import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -19,12 +17,13 @@ from playwright.sync_api import sync_playwright
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 sys.path.append(str(Path(__file__).parents[1] / "tests/browser"))
 
+import actions
+import chromium
 import page_site
 from app_server import AppServer
 
 DOCS = Path(__file__).parent
 BLURRED = (6, 6, 446, 336)  # left, top, right, bottom in before_after.jpg
-MINUTE = 60_000  # milliseconds
 
 
 def app(browser, photo, folder):
@@ -35,7 +34,7 @@ def app(browser, photo, folder):
         page.set_input_files("#uploads input[type=file]", photo)
         page.get_by_text("street.png").first.wait_for()
         page.click("#start")
-        page.wait_for_selector("#slider img", timeout=4 * MINUTE)
+        page.wait_for_selector("#slider img", timeout=4 * actions.MINUTE)
         page.wait_for_timeout(2000)  # the progress bar goes
         return shot(page)
 
@@ -48,8 +47,7 @@ def in_the_browser(browser, photo, folder):
         for size in ((1200, 800), (400, 800)):
             page = browser.new_page(viewport={"width": size[0], "height": size[1]})
             page.goto(address)
-            page.locator("#pick").set_input_files(photo)
-            page.wait_for_selector("body[data-state=done]", timeout=4 * MINUTE)
+            actions.restore(page, photo)
             pictures.append(shot(page))
     desktop, phone = pictures
     both = Image.new("RGB", (desktop.width + 24 + phone.width, desktop.height), "white")
@@ -64,11 +62,10 @@ def shot(page):
 
 
 def main():
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photo = Path(folder, "street.png")
         Image.open(DOCS / "before_after.jpg").crop(BLURRED).save(photo)
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = chromium.launch(playwright)
         for take in (app, in_the_browser):
             path = DOCS / f"{take.__name__}.jpg"
             place = Path(folder, take.__name__)

@@ -104,6 +104,25 @@ def thin(variant, **overrides):
     return build(variant, **{**thin_arguments(variant), **overrides})
 
 
+def of_each_style(variants, styles, usual, complete):
+    """Cases (variant, style) for `parametrize`: some variants in every style, the others in the usual one alone.
+
+    The rest is slow. `styles` is a dict from the name of a style to its arguments.
+    """
+    import pytest  # which the environments of tests/serving/ do not need
+
+    return [
+        pytest.param(
+            variant,
+            style,
+            id=f"{variant}-{name}",
+            marks=() if name == usual or variant in complete else pytest.mark.slow,
+        )
+        for variant in variants
+        for name, style in styles.items()
+    ]
+
+
 @functools.cache
 def untrained(variant):
     """A fresh network of full size, which tests share, so they must not change it."""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, random_pictures, randomise, thin
+from helpers import SMALL_WIDTHS, of_each_style, random_pictures, randomise, thin
 
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.errors import InputError
@@ -23,17 +23,7 @@ LARGER = [name for name, arguments in VARIANTS.items() if arguments["skips"] in 
 
 
 @pytest.mark.parametrize(
-    ("variant", "style"),
-    [
-        pytest.param(
-            variant,
-            style,
-            id=f"{variant}-{name}",
-            marks=() if name == "none" or variant in ("concat_se", "concat_reduce") else pytest.mark.slow,
-        )
-        for variant in LARGER
-        for name, style in STYLES.items()
-    ],
+    ("variant", "style"), of_each_style(LARGER, STYLES, "none", complete=("concat_se", "concat_reduce"))
 )
 def test_every_variant_starts_as_unet(variant, style):
     smaller = randomise(thin("unet", **style))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, random_pictures, randomise, thin
+from helpers import SMALL_WIDTHS, of_each_style, random_pictures, randomise, thin
 
 from unet_deblur_tf.acceleration import inference, levels, winograd
 from unet_deblur_tf.acceleration.inference import Convolution, LevelCompression, WinogradConvolution, for_inference
@@ -24,16 +24,7 @@ STYLES = {
     "layer": dict(norm="layer", head="sigmoid"),
 }
 # Every variant in the style of what ships, and in the others those that have all kinds of layers.
-CASES = [
-    pytest.param(
-        variant,
-        style,
-        id=f"{variant}-{name}",
-        marks=() if name == "none" or variant in ("unet", "concat_reduce_se") else pytest.mark.slow,
-    )
-    for variant in VARIANTS
-    for name, style in STYLES.items()
-]
+CASES = of_each_style(VARIANTS, STYLES, "none", complete=("unet", "concat_reduce_se"))
 
 
 def layers(network, kind):

@@ -21,7 +21,6 @@ NETWORKS = ("lite", "unet")  # the first one is the default
 def main():
     """Replaces the folder."""
     quiet_tensorflow()
-    from unet_deblur_tf.models import scales
     from unet_deblur_tf.restoring import tiles
     from unet_deblur_tf.restoring.options import SMALLEST_TILE
 
@@ -30,11 +29,7 @@ def main():
     FOLDER.mkdir(parents=True)
     contents = {
         "networks": [write(name) for name in NETWORKS],
-        "blend": {
-            "slope": scales.SLOPE,
-            "threshold": scales.THRESHOLD,
-            "leastCorrection": scales.LEAST_CORRECTION,
-        },
+        "blend": blend(),
         "taper": tiles.TAPER,
         "smallestTile": SMALLEST_TILE,
     }
@@ -43,15 +38,22 @@ def main():
         print(f"{FOLDER / network['file']}  ({network['bytes'] / 1e6:.1f} MB)")
 
 
+def blend() -> dict:
+    """The constants of the blend of two scales, under the names that `src/scales.ts` has for them."""
+    from unet_deblur_tf.models import scales
+
+    return {"slope": scales.SLOPE, "threshold": scales.THRESHOLD, "leastCorrection": scales.LEAST_CORRECTION}
+
+
 def write(name: str) -> dict:
     """Writes a network of the package. Returns its entry in `models.json`."""
     from unet_deblur_tf.exporting.onnx_litert import export_onnx
     from unet_deblur_tf.models.layers import CELL
-    from unet_deblur_tf.models.loading import at_chosen_scales, find_model, load_network
+    from unet_deblur_tf.models.loading import at_chosen_scales, load
     from unet_deblur_tf.models.transforms import receptive_radius, scale_of, squeeze_layers
     from unet_deblur_tf.restoring.memory import restoring_bytes_per_pixel
 
-    network = at_chosen_scales(load_network(find_model(name), "auto", None), 1)
+    network = at_chosen_scales(load(name), 1)
     if squeeze_layers(network):
         raise SystemExit(f"{name} takes means over the whole picture, which the page does not compute")
     path = FOLDER / f"{name}.onnx"

@@ -2,6 +2,7 @@
 
 import io
 
+import helpers
 import numpy as np
 from PIL import Image
 
@@ -15,9 +16,7 @@ def png(picture, name="photo.png"):
 
 def encoded(picture, name, format, type, **options):
     """The same in any format of Pillow."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, format, **options)
-    return {"name": name, "mimeType": type, "buffer": file.getvalue()}
+    return {"name": name, "mimeType": type, "buffer": helpers.encoded(picture, format, **options)}
 
 
 def restore(page, file, minutes=4):

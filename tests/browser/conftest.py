@@ -11,20 +11,10 @@ from filelock import FileLock
 
 sys.path.append(str(Path(__file__).parent))
 
+import chromium
 import page_site
 
 from unet_deblur_tf.data.synthesis.scenes import scene
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +42,12 @@ def address(dist):
 def browser():
     """Chromium, as the distribution has it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing (the extra `browser`)")
-    if not CHROMIUM:
+    if not chromium.PATH:
         pytest.skip("Chromium is missing (or its path in CHROMIUM)")
     with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+        browser = chromium.launch(started)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def adapt_network(
 
 
 def at_chosen_scales(
-    network: "keras.Model | ForeignSavedModel", scales: int | None = None, factor: float = 1.0
+    network: "keras.Model | ForeignSavedModel", scales: int | None = None
 ) -> "keras.Model | ForeignSavedModel":
     """Combines the passes of a network over a picture at several sizes, see `scales.at_scales`.
 
@@ -164,7 +164,6 @@ def at_chosen_scales(
         network: as `load_network` returns it.
         scales: int, the number of sizes; None for those that the network was saved with, or `BLENDED_SCALES` if it was
             saved as a network of one scale.
-        factor: float, see `scales.at_scales`.
 
     Returns:
         A `keras.Model`. A model that `unet.unet` did not build, and a `ForeignSavedModel`, are returned as they are.
@@ -178,7 +177,7 @@ def at_chosen_scales(
             raise InputError(f"--scales {scales} needs a network that this package built, with its .keras file")
         return network
     own = BLENDED_SCALES if trunk is network else scales_of(network)
-    return at_scales(trunk, scales or own, factor=factor)
+    return at_scales(trunk, scales or own)
 
 
 def keras_file(path: Path) -> Path:

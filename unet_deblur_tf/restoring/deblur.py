@@ -74,17 +74,28 @@ def deblur(
         InputError: if there are no inputs, or the model or the output folder cannot be used.
     """
     jobs = find_jobs(inputs, output, recursive, overwrite, compare)
-    return restore_jobs(jobs, model, overwrite, compare, quality, allow_large, allow_damaged, progress, **restoring)
+    return restore_jobs(
+        jobs,
+        model=model,
+        overwrite=overwrite,
+        compare=compare,
+        quality=quality,
+        allow_large=allow_large,
+        allow_damaged=allow_damaged,
+        progress=progress,
+        **restoring,
+    )
 
 
 def restore_jobs(
     jobs: Jobs,
-    model: str | Path | None = None,
-    overwrite: bool = False,
-    compare: bool = False,
-    quality: int = 95,
-    allow_large: bool = False,
-    allow_damaged: bool = False,
+    *,
+    model: str | Path | None,
+    overwrite: bool,
+    compare: bool,
+    quality: int,
+    allow_large: bool,
+    allow_damaged: bool,
     progress: bool = True,
     **restoring,
 ) -> Outcome:

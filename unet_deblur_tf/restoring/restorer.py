@@ -65,7 +65,7 @@ class Restorer:
         else:
             network = adapt_network(model, pooling, precision)
         self._factor = ENSEMBLE_FACTOR if self.options.ensemble else 1.0
-        network = at_chosen_scales(network, self.options.scales, self._factor)
+        network = at_chosen_scales(network, self.options.scales)
         self._scales = scales_of(network)
         self.scales = None if isinstance(network, ForeignSavedModel) else self._scales
         self.pooling = pooling_of(network)
@@ -122,21 +122,23 @@ class Restorer:
         total = len(self._turns) * steps
         with tqdm(total=total, desc=unit, leave=False, disable=not progress or total == 1) as bar:
             done = _counting(bar.update, on_step, total)
+
+            def bands(turned):
+                yield from self._bands(turned, tile, done, self._scales)
+                if tile is None:  # the passes of all scales are one step
+                    done()
+
             if len(self._turns) == 1:
                 restored = np.empty(picture.shape, picture.dtype)
-                for top, band in self._bands(picture, tile, done, self._scales):
+                for top, band in bands(picture):
                     rows = slice(top, top + len(band))
                     restored[rows] = _to_integers(band, picture[rows], self.options.strength)
-                if tile is None:
-                    done()
                 return restored
             summed = np.zeros(picture.shape, np.float32)
             for turn in self._turns:
                 turned = _turned(summed, turn)  # a view, so adding to it changes `summed`
-                for top, band in self._bands(_turned(picture, turn), tile, done, self._scales):
+                for top, band in bands(_turned(picture, turn)):
                     turned[top : top + len(band)] += band
-                if tile is None:
-                    done()
             return _to_integers(summed / len(self._turns), picture, self.options.strength)
 
     def tile_for(self, height: int, width: int, itemsize: int = 1) -> int | None:

@@ -1,9 +1,14 @@
 """Writes what Python computes for the same tiles and sizes to cases.json, for `npm test` to compare the page with."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from make_models import blend
 
 from unet_deblur_tf.utils.scripts import quiet_tensorflow
 
@@ -31,12 +36,7 @@ def main():
     from unet_deblur_tf.restoring.tiles import TAPER, spans, tapers
 
     rng = np.random.default_rng(0)
-    cases = {"taper": TAPER, "tiles": [], "halves": [], "doubles": [], "shares": []}
-    cases["blend"] = {
-        "slope": scales.SLOPE,
-        "threshold": scales.THRESHOLD,
-        "leastCorrection": scales.LEAST_CORRECTION,
-    }
+    cases = {"taper": TAPER, "tiles": [], "halves": [], "doubles": [], "shares": [], "blend": blend()}
     for length, tile, step, radius in CUTTINGS:
         found = spans(length, tile, step, radius)
         cases["tiles"].append(

@@ -46,7 +46,8 @@ class Networks:
 
         Errors are left to `get`, which a visitor's photo calls again.
         """
-        threading.Thread(target=self._try_default, name="load the default network", daemon=True).start()
+        # Not a daemon, so that Python waits for it at the end: TensorFlow aborts a process that ends while it loads.
+        threading.Thread(target=self._try_default, name="load the default network").start()
 
     def _try_default(self):
         with contextlib.suppress(Exception):

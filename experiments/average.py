@@ -21,7 +21,8 @@ def main(arguments):
     import numpy as np
 
     from unet_deblur_tf.errors import InputError
-    from unet_deblur_tf.models.loading import find_model, load_network
+    from unet_deblur_tf.models.finding import find_model
+    from unet_deblur_tf.models.loading import load_network
     from unet_deblur_tf.models.transforms import weight_signature
     from unet_deblur_tf.utils.files import write_by_rename
 

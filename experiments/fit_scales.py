@@ -48,7 +48,7 @@ def parse_arguments():
 
 def main(arguments):
     scripts.quiet_tensorflow()
-    from unet_deblur_tf.models import scales
+    from unet_deblur_tf.models import blending
 
     photos = [read_picture(path) for path in training_photos(arguments.photos)[::10]]
     pictures = {name: make(photos, *kind) for name, kind in KINDS.items()}
@@ -62,7 +62,7 @@ def main(arguments):
         key=lambda each: merit(measured, *each),
         reverse=True,
     )
-    own = (scales.SLOPE, scales.THRESHOLD, 1.0, scales.LEAST_CORRECTION * 255)
+    own = (blending.SLOPE, blending.THRESHOLD, 1.0, blending.LEAST_CORRECTION * 255)
     print("slope, threshold, largest share, least correction: merit; gain of each network and kind (worst picture)")
     for each in [*constants[:5], own]:
         cells = [f"{model} {name} {gain.mean():+.3f} ({gain.min():+.2f})"

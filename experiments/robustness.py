@@ -32,7 +32,7 @@ def parse_arguments():
 
 def main(arguments):
     scripts.quiet_tensorflow()
-    from unet_deblur_tf.models.loading import find_model
+    from unet_deblur_tf.models.finding import find_model
     from unet_deblur_tf.restoring.restorer import Restorer
 
     pairs = [(read_picture(pair.blur), read_picture(pair.sharp)) for pair in pairs_to("test", arguments.pairs)]

@@ -24,7 +24,8 @@ def main(arguments):
     import numpy as np
 
     from unet_deblur_tf.models import pretrained
-    from unet_deblur_tf.models.loading import find_model, keras_file, load_network
+    from unet_deblur_tf.models.finding import find_model, keras_file
+    from unet_deblur_tf.models.loading import load_network
     from unet_deblur_tf.models.transforms import in_precision
     from unet_deblur_tf.utils.files import write_by_rename
 

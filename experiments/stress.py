@@ -39,7 +39,8 @@ def parse_arguments():
 
 def main(arguments):
     scripts.quiet_tensorflow()
-    from unet_deblur_tf.models.loading import at_chosen_scales, find_model, load_network
+    from unet_deblur_tf.models.finding import find_model
+    from unet_deblur_tf.models.loading import at_chosen_scales, load_network
 
     photos = training_photos(arguments.photos)
     sets = {"hard": hard_pairs(photos), "forward": forward_pairs(photos)}

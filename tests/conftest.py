@@ -29,6 +29,16 @@ def _same_start():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """The tests' processes share a cache folder, which is not the user's: converted networks are in it."""
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        yield
+
+
 @pytest.fixture
 def faster_forms(monkeypatch):
     """Of thin networks, too, every convolution is evaluated as those of wide ones are."""

@@ -168,12 +168,10 @@ def test_arguments_that_are_no_files(given, folder, inverter, tmp_path):
 
 
 def test_a_network_that_fails_does_not_stop_the_others(folder, inverter, tmp_path, monkeypatch):
-    from unet_deblur_tf.restoring import restorer
-
     def broken(*_):
         raise MemoryError("too much")
 
-    monkeypatch.setattr(restorer, "Restorer", lambda *_: type("", (), {"pooling": "", "__call__": broken})())
+    monkeypatch.setattr(Restorer, "__call__", broken)
     outcome = deblur(folder, inverter, tmp_path / "out", progress=False)
     assert outcome.failed[folder / "b.png"] == "MemoryError: too much"
     assert outcome.failed[folder / "a.jpg"] == "MemoryError: too much"
@@ -181,12 +179,11 @@ def test_a_network_that_fails_does_not_stop_the_others(folder, inverter, tmp_pat
 
 def test_a_signal_stops_all(folder, inverter, tmp_path, monkeypatch):
     """It is not taken for the failure of the picture that it came in."""
-    from unet_deblur_tf.restoring import restorer
 
     def terminated(*_):
         raise Stopped(signal.SIGTERM)
 
-    monkeypatch.setattr(restorer, "Restorer", lambda *_: type("", (), {"pooling": "", "__call__": terminated})())
+    monkeypatch.setattr(Restorer, "__call__", terminated)
     with pytest.raises(Stopped):
         deblur(folder, inverter, tmp_path / "out", progress=False)
     monkeypatch.setattr(photos.Image, "open", terminated)

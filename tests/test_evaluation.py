@@ -19,7 +19,7 @@ from unet_deblur_tf.evaluation.report import bootstrap_interval, summarise, tabl
 from unet_deblur_tf.evaluation.scoring import Score, score
 from unet_deblur_tf.exporting.saved_model import publish
 from unet_deblur_tf.models import pretrained
-from unet_deblur_tf.models.loading import find_model, find_newest
+from unet_deblur_tf.models.finding import find_model, find_newest
 from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.utils.sheets import comparison_sheet

@@ -16,7 +16,7 @@ from unet_deblur_tf.exporting import saved_model, server_files
 from unet_deblur_tf.exporting.export import export_network
 from unet_deblur_tf.exporting.onnx_litert import export_litert, export_onnx
 from unet_deblur_tf.exporting.server_files import KEPT, write_configs
-from unet_deblur_tf.models import loading, pretrained
+from unet_deblur_tf.models import finding, pretrained
 from unet_deblur_tf.models.loading import at_chosen_scales
 from unet_deblur_tf.models.scales import at_scales, scales_of, trunk_of
 from unet_deblur_tf.models.transforms import with_local_pooling
@@ -161,7 +161,7 @@ def test_the_command(base, tmp_path):
     shutil.copytree(base, tmp_path / "saved_models/tiny")
     done = run_script("export.py", "--max-pixels", "999", "--warmup", "30x20", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert loading.versions(tmp_path / "saved_models/tiny") == [1, 2]
+    assert finding.versions(tmp_path / "saved_models/tiny") == [1, 2]
     extra = tmp_path / "saved_models/tiny/2/assets.extra"
     assert {path.name for path in extra.iterdir()} == {"model.keras", "run.json", server_files.FILE}
     assert (extra / "model.keras").read_bytes() == (base / "model.keras").read_bytes()
@@ -198,7 +198,7 @@ def test_the_command(base, tmp_path):
 def test_what_does_not_go_together(base, options, message):
     with pytest.raises(InputError, match=message):
         export_network(**{"model": str(base), **options})
-    assert loading.versions(base) == [1]
+    assert finding.versions(base) == [1]
 
 
 @pytest.mark.parametrize("format", ["savedmodel", "onnx"])
@@ -221,7 +221,7 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     randomise(thin("concat_se", name="net")).save(base / "model.keras")
     (base / "run.json").write_text('{"settings": {"crop": 32}}')
     export_network(model=str(base / "model.keras"), pooling="local", warmup_sizes=())
-    assert loading.versions(base) == [1]
+    assert finding.versions(base) == [1]
     image = random_pictures(96, 80)
     inside, given = (
         keras.saving.load_model(path, compile=False)
@@ -232,7 +232,7 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     assert np.abs(restored - clipped_output(given, image)).max() > 1e-4
     # Named by that file, the next version still lands beside the first.
     export_network(model=str(base / "1/assets.extra/model.keras"), warmup_sizes=())
-    assert loading.versions(base) == [1, 2]
+    assert finding.versions(base) == [1, 2]
     assert sorted(path.name for path in base.parent.iterdir()) == [
         "batching.config", "models.config", "monitoring.config", "net",
     ]  # fmt: skip
@@ -273,7 +273,7 @@ def test_the_packages_own_network_is_exported_to_where_ones_own_are(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     before = sorted(pretrained.FOLDER.parent.rglob("*"))
     export_network(model="lite", warmup_sizes=())
-    assert loading.versions(tmp_path / "saved_models/lite") == [1]
+    assert finding.versions(tmp_path / "saved_models/lite") == [1]
     inside = tmp_path / "saved_models/lite/1/assets.extra/model.keras"
     assert inside.read_bytes() == pretrained.find("lite").read_bytes()
     assert (tmp_path / "saved_models/models.config").exists()

@@ -239,13 +239,13 @@ def test_builds_and_computes_the_same_on_jax(tmp_path):
     np.save(tmp_path / "image.npy", image)
     code = (
         "import sys, keras, numpy as np\n"
-        "from unet_deblur_tf import models\n"
+        "from unet_deblur_tf.models.unet import build\n"
         "assert keras.config.backend() == 'jax'\n"
         "assert 'tensorflow' not in sys.modules\n"
         f"model = keras.saving.load_model({str(tmp_path / 'model.keras')!r})\n"
         f"image = np.load({str(tmp_path / 'image.npy')!r})\n"
         f"np.save({str(tmp_path / 'restored.npy')!r}, model(image))\n"
-        "weights = models.build('concat_reduce_se', norm='batch').trainable_weights\n"
+        "weights = build('concat_reduce_se', norm='batch').trainable_weights\n"
         f"assert sum(int(np.prod(weight.shape)) for weight in weights) == {PARAMETERS['concat_reduce_se']}\n"
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "KERAS_BACKEND": "jax"}, check=True)

@@ -93,7 +93,7 @@ def test_keras_loads_a_saved_network(order, tmp_path):
             f"import unet_deblur_tf\nprint({load}.count_params())\n"
         )
     else:
-        code = f"import unet_deblur_tf.models\nimport keras\nprint({load}.count_params())\n"
+        code = f"import unet_deblur_tf.models.unet\nimport keras\nprint({load}.count_params())\n"
     assert int(python(code)) == network.count_params()
 
 

@@ -19,7 +19,8 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation.report import summarise
 from unet_deblur_tf.evaluation.scoring import score
 from unet_deblur_tf.models import pretrained
-from unet_deblur_tf.models.loading import find_model, initialize_from, load_network
+from unet_deblur_tf.models.finding import find_model
+from unet_deblur_tf.models.loading import initialize_from, load_network
 from unet_deblur_tf.models.scales import trunk_of
 from unet_deblur_tf.models.transforms import in_precision
 from unet_deblur_tf.models.unet import build

@@ -17,6 +17,9 @@ from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.restoring import restorer
 from unet_deblur_tf.restoring.memory import RESTORING_BYTES, restoring_bytes_per_pixel
 from unet_deblur_tf.restoring.restorer import Restorer
+from unet_deblur_tf.restoring.runtimes import OutOfMemory
+from unet_deblur_tf.restoring.runtimes.keras_parts import facts_of
+from unet_deblur_tf.restoring.runtimes.tensorflow_network import TensorFlowNetwork
 
 # Graphs of the compressing variants take long to build.
 BY_EFFORT = [
@@ -145,13 +148,13 @@ def test_the_type_stays_and_values_are_rounded(dtype):
 
 
 def test_tiles_are_as_large_as_memory_allows(monkeypatch):
-    monkeypatch.setattr(restorer, "restoring_bytes_per_pixel", lambda network: 1000)
+    monkeypatch.setattr(restorer, "restoring_bytes_per_pixel", lambda facts, runtime: 1000)
     restore = Restorer(build("unet"), scales=1)
     for budget, tile in ((1e9, None), (0.5e9, 688), (1e7, 256)):
-        restore._memory = budget + 4 * 3 * 1000 * 900
+        restore._memory = budget + 6 * 3 * 1000 * 900
         assert restore.tile_for(1000, 900) == tile
     # Rows of tiles across a wide picture count, too: 3000^2 * 1000 + 2 * 12 * 100_000 * 3000 bytes.
-    restore._memory = 16.2e9 + 4 * 3 * 100_000 * 5000
+    restore._memory = 16.2e9 + 6 * 3 * 100_000 * 5000
     assert restore.tile_for(5000, 100_000) == 3000 // 16 * 16
     # As do the results of several scales: 24 bytes per pixel.
     two_scales = Restorer(build("unet"), scales=2)
@@ -171,20 +174,31 @@ def test_out_of_memory_leads_to_smaller_tiles():
     network, picture = lively_network("unet"), strip(64, 2112)
     restore = Restorer(network, memory=1e15, scales=1)
     expected = restore(picture).astype(int)
-    run, widths = restore._tiled._run, []
+    run, widths = restore._tiled._part("whole"), []
 
     def limited(image):
         widths.append(image.shape[2])
         if image.shape[2] > 1056:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            raise OutOfMemory
         return run(image)
 
-    restore._tiled._run = limited
+    restore._tiled._part = lambda name: limited
     assert np.abs(restore(picture) - expected).max() <= 65535 * 1e-4
     assert widths[:2] == [2112, 1056]
-    restore._tiled._run = lambda image: limited(tf.zeros((1, 64, 2000, 3)))
+    restore._tiled._part = lambda name: lambda image: limited(np.zeros((1, 64, 2000, 3)))
     with pytest.raises(InputError, match="Not enough memory for 2112x64 pixels"):
         restore(picture)
+
+
+def test_what_tensorflow_says_when_memory_is_out(monkeypatch):
+    part = TensorFlowNetwork(lively_network("lite")).part("whole")
+
+    def constant(value):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(tf, "constant", constant)
+    with pytest.raises(OutOfMemory):
+        part(np.zeros((1, 16, 16, 3), np.float32))
 
 
 def test_a_damaged_model_file_is_named(tmp_path):
@@ -204,8 +218,12 @@ def test_a_tile_that_is_too_small_is_named():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_memory_is_known_for_every_variant(variant):
-    full, mixed = RESTORING_BYTES[variant]
-    assert restoring_bytes_per_pixel(thin(variant)) == full
+    full, mixed, in_onnxruntime, in_openvino = RESTORING_BYTES[variant]
+    facts = facts_of(thin(variant))
+    assert restoring_bytes_per_pixel(facts) == full
+    assert restoring_bytes_per_pixel(facts, "onnxruntime") == in_onnxruntime
+    assert restoring_bytes_per_pixel(facts, "openvino") == in_openvino
     keras.config.set_dtype_policy("mixed_bfloat16")
-    assert restoring_bytes_per_pixel(thin(variant)) == mixed
-    assert restoring_bytes_per_pixel(keras.Sequential(name="foreign")) >= full
+    assert restoring_bytes_per_pixel(facts_of(thin(variant))) == mixed
+    foreign = keras.Sequential([keras.Input((None, None, 3)), keras.layers.ReLU()], name="foreign")
+    assert restoring_bytes_per_pixel(facts_of(foreign)) >= full

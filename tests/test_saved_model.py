@@ -16,7 +16,7 @@ from tensorflow.python.tools import saved_model_cli
 from unet_deblur_tf.acceleration import levels
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.exporting.saved_model import export, publish
-from unet_deblur_tf.models.loading import next_version, versions
+from unet_deblur_tf.models.finding import next_version, versions
 from unet_deblur_tf.models.transforms import with_local_pooling
 from unet_deblur_tf.models.unet import unet
 

@@ -13,9 +13,10 @@ from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.exporting.onnx_litert import export_onnx
 from unet_deblur_tf.exporting.saved_model import export
-from unet_deblur_tf.models import scales
+from unet_deblur_tf.models import blending
+from unet_deblur_tf.models.blending import blend_share
 from unet_deblur_tf.models.loading import at_chosen_scales
-from unet_deblur_tf.models.scales import at_scales, blend_share, inputs_of_trunk, scales_of, trunk_of
+from unet_deblur_tf.models.scales import at_scales, inputs_of_trunk, scales_of, trunk_of
 from unet_deblur_tf.models.transforms import in_precision, with_local_pooling
 from unet_deblur_tf.models.unet import build, unet
 from unet_deblur_tf.restoring import restorer
@@ -27,8 +28,8 @@ from unet_deblur_tf.restoring.tiled import doubled
 @pytest.fixture
 def always_shared(monkeypatch):
     """A share in between of the coarse result, whatever the picture."""
-    monkeypatch.setattr(scales, "SLOPE", 0.1)
-    monkeypatch.setattr(scales, "THRESHOLD", -3)
+    monkeypatch.setattr(blending, "SLOPE", 0.1)
+    monkeypatch.setattr(blending, "THRESHOLD", -3)
 
 
 def strip(height, width):

@@ -69,4 +69,4 @@ def __dir__():
 
 # If Keras is imported already, register our layers, so that `keras.saving.load_model` can load our networks.
 if "keras" in sys.modules:
-    importlib.import_module("unet_deblur_tf.models")
+    importlib.import_module("unet_deblur_tf.models.unet")

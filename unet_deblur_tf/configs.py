@@ -118,6 +118,12 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Pooling of squeeze-and-excitation. "auto" is the pooling that scored higher after training.
 POOLINGS = ("auto", "local", "global")
 
+# Pixels: local means are taken on a grid of squares of this side, and tiles are aligned with it.
+CELL = 16
+
+# What computes when pictures are restored, see `restoring/runtimes/`. "auto" chooses.
+RUNTIMES = ("auto", "tensorflow", "onnxruntime", "openvino")
+
 # At how many sizes of the picture a network can run, see `models/scales.py`.
 SCALES = (1, 2, 3)
 

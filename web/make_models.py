@@ -40,21 +40,21 @@ def main():
 
 def blend() -> dict:
     """The constants of the blend of two scales, under the names that `src/scales.ts` has for them."""
-    from unet_deblur_tf.models import scales
+    from unet_deblur_tf.models import blending
 
-    return {"slope": scales.SLOPE, "threshold": scales.THRESHOLD, "leastCorrection": scales.LEAST_CORRECTION}
+    return {"slope": blending.SLOPE, "threshold": blending.THRESHOLD, "leastCorrection": blending.LEAST_CORRECTION}
 
 
 def write(name: str) -> dict:
     """Writes a network of the package. Returns its entry in `models.json`."""
     from unet_deblur_tf.exporting.onnx_litert import export_onnx
-    from unet_deblur_tf.models.layers import CELL
     from unet_deblur_tf.models.loading import at_chosen_scales, load
-    from unet_deblur_tf.models.transforms import receptive_radius, scale_of, squeeze_layers
     from unet_deblur_tf.restoring.memory import restoring_bytes_per_pixel
+    from unet_deblur_tf.restoring.runtimes.keras_parts import facts_of
 
     network = at_chosen_scales(load(name), 1)
-    if squeeze_layers(network):
+    facts = facts_of(network)
+    if facts.squeezes:
         raise SystemExit(f"{name} takes means over the whole picture, which the page does not compute")
     path = FOLDER / f"{name}.onnx"
     export_onnx(network, path, half_weights=True, clip=False)
@@ -65,9 +65,9 @@ def write(name: str) -> dict:
         "file": path.name,
         "bytes": path.stat().st_size,
         "sha256": digest,
-        "radius": receptive_radius(network),  # pixels that the network sees around each pixel
-        "step": scale_of(network) * CELL,  # pixels: tiles begin at multiples of it
-        "bytesPerPixel": restoring_bytes_per_pixel(network),  # memory that the network takes, an upper bound
+        "radius": facts.radius,  # pixels that the network sees around each pixel
+        "step": facts.step,  # pixels: tiles begin at multiples of it
+        "bytesPerPixel": restoring_bytes_per_pixel(facts),  # memory that the network takes, an upper bound
     }
 
 

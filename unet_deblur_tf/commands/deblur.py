@@ -63,8 +63,13 @@ def main(arguments):
 
 def _restore(jobs, options):
     """Restores the files. Returns those that were written, and those that failed."""
-    quiet_tensorflow()
     from unet_deblur_tf.restoring.deblur import restore_jobs
+    from unet_deblur_tf.restoring.options import RestoringOptions
+    from unet_deblur_tf.restoring.runtimes import choose_runtime
+
+    chosen = RestoringOptions(**{field: options[field] for field in RestoringOptions.__dataclass_fields__})
+    if choose_runtime(options["model"], chosen) == "tensorflow":
+        quiet_tensorflow()
 
     outcome = restore_jobs(jobs, **options)
     return outcome.written, outcome.failed

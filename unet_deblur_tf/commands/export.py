@@ -34,7 +34,7 @@ def add_arguments(parser):
         help="pooling of squeeze-and-excitation: local, global, or auto, as the network was saved (default)",
     )
     flags.add_scales_argument(parser)
-    flags.add_precision_argument(parser)
+    flags.add_precision_argument(parser, auto=False)
     parser.add_argument(
         "--max-pixels",
         type=flags.positive_int,

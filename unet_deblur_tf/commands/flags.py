@@ -3,7 +3,7 @@
 import argparse
 import shlex
 
-from unet_deblur_tf.configs import DATA_KINDS, DIFFICULTIES, POOLINGS, PRECISIONS, SCALES
+from unet_deblur_tf.configs import DATA_KINDS, DIFFICULTIES, POOLINGS, PRECISIONS, RUNTIMES, SCALES
 
 DATA_DEFAULTS = {
     "data": "synthetic", "data_dir": None, "kind": None, "blur": None, "sharp": None, "difficulty": "quick",
@@ -68,7 +68,7 @@ def add_model_argument(
     parser: argparse.ArgumentParser,
     default: str = "the newest under saved_models/, else the default network of the package",
 ) -> None:
-    """Adds the flag `--model`, see `loading.find_model`.
+    """Adds the flag `--model`, see `finding.find_model`.
 
     Args:
         parser: `argparse.ArgumentParser`.
@@ -82,7 +82,7 @@ def add_model_argument(
 
 
 def add_restoring_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that decide how pictures are restored, from `--tile` to `--precision`."""
+    """Adds the flags that decide how pictures are restored, from `--tile` to `--runtime`."""
     parser.add_argument(
         "--tile",
         type=int,
@@ -118,6 +118,7 @@ def add_restoring_arguments(parser: argparse.ArgumentParser) -> None:
         "sharp (default: %(default)g)",
     )
     add_precision_argument(parser)
+    add_runtime_argument(parser)
 
 
 def add_scales_argument(parser: argparse.ArgumentParser) -> None:
@@ -132,13 +133,32 @@ def add_scales_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_precision_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag `--precision` for a trained network."""
+def add_precision_argument(parser: argparse.ArgumentParser, auto: bool = True) -> None:
+    """Adds the flag `--precision` for a trained network.
+
+    Args:
+        parser: `argparse.ArgumentParser`.
+        auto: bool, whether it can be chosen for this machine.
+    """
+    chosen = "; auto, the faster one of the first two here, which is measured once" if auto else ""
     parser.add_argument(
         "--precision",
-        choices=PRECISIONS,
-        help="number format of the computation: float32; or mixed_bfloat16, which is slightly less exact and about "
-        "twice as fast on processors that support it (AVX512_BF16, AMX) (default: the precision of the saved network)",
+        choices=(*PRECISIONS, *(["auto"] if auto else [])),
+        help="number format of the computation: float32; mixed_bfloat16, which is slightly less exact, takes less "
+        f"memory, and is faster on some processors and slower on others; mixed_float16, for GPUs{chosen} (default: the "
+        "precision of the saved network)",
+    )
+
+
+def add_runtime_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag `--runtime`."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="auto",
+        help="what computes: tensorflow; or onnxruntime or openvino (the extras of these names), which start in a "
+        "second instead of many, after a conversion that takes half a minute, once (default: auto, which is one of the "
+        "latter for the networks of the package on a processor, if it is installed, and else tensorflow)",
     )
 
 

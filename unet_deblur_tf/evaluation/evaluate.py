@@ -11,7 +11,7 @@ from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.evaluation.report import REPORT_FILES, comparison, summarise, write_report
 from unet_deblur_tf.evaluation.restored_folder import RestoredFolder
 from unet_deblur_tf.evaluation.scoring import score
-from unet_deblur_tf.models.loading import find_newest
+from unet_deblur_tf.models.finding import find_newest
 from unet_deblur_tf.restoring.options import RestoringOptions
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.utils.files import make_folder
@@ -21,7 +21,7 @@ def evaluate(model: str | Path | None = None, data: str | Path = "synthetic", **
     """Scores a trained network on the pairs of a data set, and prints which network and which pairs these are.
 
     Args:
-        model: see `loading.find_model`; None for the newest network under `saved_models/`, or for the default network
+        model: see `finding.find_model`; None for the newest network under `saved_models/`, or for the default network
             of the package if there is none.
         data: see `sources.open_source`.
         **options: those of `evaluate_sets`.
@@ -146,7 +146,12 @@ def restorer_or_folder(model, restored, restoring):
         print(restore.advice)
     options = restore.options
     scored = {"model": str(model), "pooling": restore.pooling, "scales": restore.scales, "tile": options.tile}
-    more = {"ensemble": options.ensemble, "precision": options.precision, "strength": options.strength}
+    more = {
+        "ensemble": options.ensemble,
+        "precision": restore.precision,
+        "runtime": restore.runtime,
+        "strength": options.strength,
+    }
     return restore, {**scored, **more}
 
 

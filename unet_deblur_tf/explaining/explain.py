@@ -10,7 +10,8 @@ from unet_deblur_tf.data.photos import read_photo, to_8_bit
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.explaining import cost, keras_flops
 from unet_deblur_tf.explaining.gradcam import SCORES, Box, check_box, gate_chart, gates, heatmaps, sheet
-from unet_deblur_tf.models.loading import find_newest, keras_file, load_network
+from unet_deblur_tf.models.finding import find_newest, keras_file
+from unet_deblur_tf.models.loading import load_network
 from unet_deblur_tf.models.transforms import has_naf_blocks, receptive_radius, squeeze_layers
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.utils.files import make_folder, write_by_rename
@@ -34,7 +35,7 @@ def explain_picture(
 
     Args:
         image: `Path` of a blurred picture.
-        model: the network, see `loading.find_newest`.
+        model: the network, see `finding.find_newest`.
         sharp: `Path` of the sharp picture, or None.
         score: key of `gradcam.SCORES`; None for "error" with a sharp picture, else "correction".
         box: (x, y, width, height) in pixels, the part of the picture where the score is taken; None for all of it.

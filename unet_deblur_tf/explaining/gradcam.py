@@ -15,9 +15,9 @@ import numpy as np
 import scipy.ndimage
 import tensorflow as tf
 
-from unet_deblur_tf.configs import FIGURE_LAYERS
+from unet_deblur_tf.configs import CELL, FIGURE_LAYERS
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models.layers import CELL, Excitation, ReflectPadding2D
+from unet_deblur_tf.models.layers import Excitation, ReflectPadding2D
 from unet_deblur_tf.models.scales import inputs_of_trunk, trunk_of
 from unet_deblur_tf.models.transforms import in_precision, scale_of, squeeze_layers
 

@@ -7,7 +7,8 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.exporting import saved_model, server_files
 from unet_deblur_tf.exporting.onnx_litert import export_litert, export_onnx
 from unet_deblur_tf.exporting.server_files import write_configs
-from unet_deblur_tf.models.loading import MODELS, at_chosen_scales, find_newest, keras_file, load_network
+from unet_deblur_tf.models.finding import MODELS, find_newest, keras_file
+from unet_deblur_tf.models.loading import at_chosen_scales, load_network
 from unet_deblur_tf.utils.files import make_folder
 
 RUN_FILES = ("model.keras", "history.csv", "run.json", "comparison.png")  # what a training run writes with its network
@@ -30,7 +31,7 @@ def export_network(
     """Exports a network from its `.keras` file.
 
     Args:
-        model: the network, see `loading.find_newest`.
+        model: the network, see `finding.find_newest`.
         format: "savedmodel", "onnx" or "litert".
         output: for a SavedModel the model base path, else the file. By default the export goes beside the network. Only
             for a `.keras` file NAME.keras that is not called model.keras, as training calls it, does it go to

@@ -46,12 +46,8 @@ def export_onnx(
     except ImportError as error:
         raise InputError(f'ONNX needs {error.name}: pip install "unet_deblur_tf[export]"') from error
 
-    network = _portable(model, fast, clip)
-    network(np.zeros((1, 16, 16, 3), np.float32))  # Keras 3.15 exports to ONNX only models that were called before
     with write_by_rename(path) as partial:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # from NumPy, while Keras patches tf2onnx
-            network.export(str(partial), format="onnx", verbose=False)
+        _write_onnx(_portable(model, fast, clip), partial)
         graph = onnx.load(partial)
         # tf2onnx keeps the name of TensorFlow's graph ("Identity:0") and numbers the unknown dimensions.
         (output,) = graph.graph.output
@@ -65,6 +61,25 @@ def export_onnx(
             _halve_weights(graph.graph)
         onnx.checker.check_model(graph)
         onnx.save(graph, partial)
+
+
+def write_onnx(model: keras.Model, path: Path) -> None:
+    """Writes a network, or a part of one, as an ONNX file as Keras and tf2onnx make it, after `for_inference`.
+
+    Args:
+        model: `keras.Model` in float32, with inputs `(batch, height, width, channels)` in any number.
+        path: `Path` ending in .onnx; an existing file is replaced.
+    """
+    _write_onnx(for_inference(model, fewer_multiplications=False), path)
+
+
+def _write_onnx(network, path):
+    # Without a signature, Keras 3.15 exports only models that were called before.
+    specs = [keras.InputSpec(tensor.dtype, tensor.shape, name=tensor.name) for tensor in network.inputs]
+    signature = [specs if len(specs) > 1 else specs[0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # from NumPy, while Keras patches tf2onnx
+        network.export(str(path), format="onnx", input_signature=signature, verbose=False)
 
 
 def _halve_weights(graph):

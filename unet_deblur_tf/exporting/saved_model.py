@@ -16,7 +16,7 @@ import tensorflow as tf
 from unet_deblur_tf.acceleration.inference import PICTURE, for_inference
 from unet_deblur_tf.exporting import server_files
 from unet_deblur_tf.exporting.decoding import decode_upright, if_picture, if_within
-from unet_deblur_tf.models.loading import next_version
+from unet_deblur_tf.models.finding import next_version
 from unet_deblur_tf.utils.files import remove_stale
 
 MAX_PIXELS = 1920 * 1200  # default limit of a request

@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models.loading import versions
+from unet_deblur_tf.models.finding import versions
 from unet_deblur_tf.utils.files import write_by_rename
 
 FILE = "tf_serving_warmup_requests"  # in a version's assets.extra/

@@ -13,6 +13,8 @@ Most use `keras.ops` alone. Four have a form of their own for TensorFlow, which 
 import keras
 from keras import ops
 
+from unet_deblur_tf.configs import CELL
+
 PACKAGE = "unet_deblur_tf"
 
 
@@ -232,9 +234,6 @@ class PixelShuffle(_Blocks):
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
         return (batch, height and height * self.block, width and width * self.block, channels // self.block**2)
-
-
-CELL = 16  # pixels of the picture: local means are taken on a grid of such squares
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -1,4 +1,4 @@
-"""Finds and loads trained networks: by name, from a `.keras` file, or from a folder that training wrote.
+"""Loads trained networks: by name, from a `.keras` file, or from a folder that training wrote.
 
 Networks load on every Keras backend. Only a SavedModel without its Keras model needs TensorFlow.
 """
@@ -10,12 +10,11 @@ import keras
 
 from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.models import pretrained
+from unet_deblur_tf.models.finding import find_model, keras_file, keras_file_of
 from unet_deblur_tf.models.growing import grow_from
 from unet_deblur_tf.models.scales import at_scales, scales_of, trunk_of
 from unet_deblur_tf.models.transforms import in_precision, squeeze_layers, with_local_pooling
 
-MODELS = Path("saved_models")
-LATEST = "latest"
 BLENDED_SCALES = 2  # of a network that was trained at one scale
 POOLING_WINDOW = 1.5  # times the training crop, as Chu et al. found best (ECCV 2022)
 
@@ -25,7 +24,7 @@ def load(model: str | Path | None = None, pooling: str = "auto", precision: str 
 
     Args:
         model: the name of a network that comes with the package, such as "unet" or "lite"; None for the default one; or
-            a path, see `find_model`.
+            a path, see `finding.find_model`.
         pooling: "auto", "local" or "global" squeeze-and-excitation, see `restoring.options.RestoringOptions`.
         precision: a Keras dtype policy such as "mixed_bfloat16"; None for that of the file.
 
@@ -45,60 +44,8 @@ def load(model: str | Path | None = None, pooling: str = "auto", precision: str 
     return load_network(keras_file(find_model(model)), pooling, precision)
 
 
-def find_model(model: str | Path | None = None, models: str | Path = MODELS) -> Path:
-    """Finds the file or folder that a `--model` value stands for.
-
-    Args:
-        model: one of these:
-            - path of a `.keras` file, of a SavedModel folder, or of a folder of numbered versions, for the newest one;
-            - name of a network that comes with the package, such as "lite";
-            - "latest", for the newest version under `models`;
-            - None, for the default network of the package.
-        models: folder that contains the model base paths.
-
-    Returns:
-        `Path` of a `.keras` file or a SavedModel folder.
-
-    Raises:
-        InputError: if there is no such model.
-    """
-    if model is None:
-        default = pretrained.find()
-        if default is None:
-            raise InputError("The package has no default network: name one with --model")
-        return default
-    if model == LATEST:
-        if newest := newest_version(models):
-            return newest
-        raise InputError(f"--model {LATEST}: there is no trained network under {models}/")
-    named, path = str(model), Path(model)
-    if (path.is_file() and path.suffix == ".keras") or (path / "saved_model.pb").is_file():
-        return path
-    if versions(path):
-        return path / str(versions(path)[-1])
-    if path.exists():
-        raise InputError(f"{path} is neither a .keras file nor a SavedModel folder, nor does it hold numbered versions")
-    if shipped := pretrained.find(named):
-        return shipped
-    raise InputError(
-        f"No such model: {named}. --model takes a .keras file, a folder that training wrote, '{LATEST}', "
-        f"or a network that comes with the package: {', '.join(pretrained.manifest()['networks'])}"
-    )
-
-
-def find_newest(model: str | Path | None = None, models: str | Path = MODELS) -> Path:
-    """As `find_model`, except that None stands for the newest network under `models`, if there is one."""
-    return find_model(model or (LATEST if newest_version(models) else None), models)
-
-
-def newest_version(models: str | Path) -> Path | None:
-    """The version folder that was written last, of all models in the folder `models`; None if there is none."""
-    folders = [base / str(number) for base in Path(models).glob("*/") for number in versions(base)]
-    return max(folders, key=lambda folder: folder.stat().st_mtime_ns, default=None)
-
-
 def load_network(path: Path, pooling: str = "auto", precision: str | None = None) -> "keras.Model | ForeignSavedModel":
-    """Loads the network that `find_model` found.
+    """Loads the network that `finding.find_model` found.
 
     Args:
         path: `Path` of a `.keras` file or a SavedModel folder.
@@ -111,7 +58,7 @@ def load_network(path: Path, pooling: str = "auto", precision: str | None = None
         InputError: if the file cannot be loaded, a file that comes with the package was changed, or the network cannot
             take this pooling or precision.
     """
-    file = _keras_file(path)
+    file = keras_file_of(path)
     pretrained.check(file)
     try:
         network = keras.saving.load_model(file, compile=False) if file.exists() else ForeignSavedModel(path)
@@ -180,24 +127,6 @@ def at_chosen_scales(
     return at_scales(trunk, scales or own)
 
 
-def keras_file(path: Path) -> Path:
-    """The `.keras` file of the network that `find_model` found.
-
-    Args:
-        path: `Path` of a `.keras` file or a SavedModel folder, which keeps the file in its `assets.extra/`.
-
-    Raises:
-        InputError: if a SavedModel has no such file.
-    """
-    if not _keras_file(path).exists():
-        raise InputError(f"{path} is a SavedModel without the model.keras it came from: name a .keras file")
-    return _keras_file(path)
-
-
-def _keras_file(path):
-    return path if path.suffix == ".keras" else path / "assets.extra/model.keras"
-
-
 def _training_crop(run):
     if run is None:
         raise InputError("Local pooling of a model needs its training crop: use `transforms.with_local_pooling`")
@@ -231,26 +160,12 @@ class ForeignSavedModel:
         return self._serve(image=image)["restored"]
 
 
-def versions(base: str | Path) -> list[int]:
-    """The version numbers of the SavedModels in a model base path, ascending."""
-    base = Path(base)
-    entries = base.iterdir() if base.is_dir() else ()
-    return sorted(int(entry.name) for entry in entries if entry.name.isdigit() and (entry / "saved_model.pb").is_file())
-
-
-def next_version(base: str | Path) -> int:
-    """The next free version number in a model base path. Numbered folders without a model count as taken."""
-    base = Path(base)
-    entries = base.iterdir() if base.is_dir() else ()
-    return max((int(entry.name) for entry in entries if entry.name.isdigit()), default=0) + 1
-
-
 def initialize_from(network: keras.Model, path: str | Path) -> None:
     """Starts a network from the weights of a trained one, as `growing.grow_from` does.
 
     Args:
         network: `keras.Model` that receives the weights.
-        path: the trained network, as for `find_model`.
+        path: the trained network, as for `finding.find_model`.
 
     Raises:
         InputError: if the networks do not fit.

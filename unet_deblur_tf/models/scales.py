@@ -9,14 +9,7 @@ Let y be what a network makes of the picture x, and h what it makes of x at half
 
       y + share * double(h - half(y))
 
-  One share for the whole picture follows from how much the coarse pass still corrects, compared with the fine one:
-
-      ratio = mean |h - half(x)| / max(mean |y - x|, LEAST_CORRECTION)
-      share = clip(SLOPE * (ratio - THRESHOLD), 0, 1)
-
-  Small blur, which is gone at half the size, gives a small ratio and no share. In an ensemble over flips and turns,
-  where the low frequencies of y are better already, half of the share is taken. docs/history.md says how the constants
-  were chosen, docs/restoring.md what the blend gains.
+  with one share for the whole picture, see `blending`. docs/restoring.md says what it gains.
 
 With three scales, the pass at half the size is itself such a combination.
 
@@ -30,11 +23,8 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from unet_deblur_tf.models.blending import blend_share
 from unet_deblur_tf.models.layers import PACKAGE, BilinearUpsampling2D, CropLike, ReflectPadding2D
-
-SLOPE, THRESHOLD = 1.4, 0.6
-LEAST_CORRECTION = 2.5 / 255  # a fine pass that corrects less says that the picture is sharp
-ENSEMBLE_FACTOR = 0.5
 
 
 def at_scales(network: keras.Model, scales: int, every: bool = False, factor: float = 1.0) -> keras.Model:
@@ -45,7 +35,7 @@ def at_scales(network: keras.Model, scales: int, every: bool = False, factor: fl
         scales: int, the number of sizes: 1 for the picture alone, 2 for half the size as well, and so on.
         every: bool, whether the model returns the results of all sizes, from the largest to the smallest, so that all
             can be trained.
-        factor: float, multiplied with the share of a blend; `ENSEMBLE_FACTOR` in an ensemble.
+        factor: float, multiplied with the share of a blend; `blending.ENSEMBLE_FACTOR` in an ensemble.
 
     Returns:
         `keras.Model` from pictures float32 `(batch, height, width, 3)` in 0..1 to restored ones of the same shape.
@@ -93,7 +83,7 @@ def _half(image, name):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class CoarseShare(keras.layers.Layer):
-    """The share of the coarse result in a blend, one number per picture: see the formula of this module.
+    """The share of the coarse result in a blend, one number per picture: see `blending.blend_share`.
 
     Called on `[image, fine, small, coarse]`: the picture, what the network made of it, and both at half the size.
 
@@ -114,18 +104,13 @@ class CoarseShare(keras.layers.Layer):
         def correction(restored, blurred):
             return ops.mean(ops.abs(restored - blurred), axis=(1, 2, 3), keepdims=True)
 
-        return self.factor * blend_share(correction(fine, image), correction(coarse, small))
+        return self.factor * blend_share(correction(fine, image), correction(coarse, small), ops)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], 1, 1, 1)
 
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
-
-
-def blend_share(fine, coarse):
-    """The share of the coarse result, from the mean corrections mean |y - x| and mean |h - half(x)|, in 0..1."""
-    return ops.clip(SLOPE * (coarse / ops.maximum(fine, LEAST_CORRECTION) - THRESHOLD), 0.0, 1.0)
 
 
 def is_guided(network: keras.Model) -> bool:

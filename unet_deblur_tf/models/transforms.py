@@ -5,8 +5,8 @@ import re
 
 import keras
 
-from unet_deblur_tf.configs import PICTURE_LAYERS
-from unet_deblur_tf.models.layers import CELL, BilinearUpsampling2D, CropLike, PixelShuffle, PixelUnshuffle, Squeeze
+from unet_deblur_tf.configs import CELL, PICTURE_LAYERS
+from unet_deblur_tf.models.layers import BilinearUpsampling2D, CropLike, PixelShuffle, PixelUnshuffle, Squeeze
 from unet_deblur_tf.models.naf import SimplifiedAttention
 from unet_deblur_tf.models.scales import change_trunk, scales_of, trunk_of
 

@@ -14,10 +14,13 @@ from tqdm import tqdm
 
 from unet_deblur_tf.data import photos
 from unet_deblur_tf.errors import InputError, first_line
+from unet_deblur_tf.models.finding import find_model
 from unet_deblur_tf.restoring import video
 from unet_deblur_tf.restoring.jobs import Jobs, comparison_name, find_jobs
+from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.utils.files import write_by_rename
 from unet_deblur_tf.utils.formats import is_video
+from unet_deblur_tf.utils.overlapping import overlapped
 from unet_deblur_tf.utils.progress import ticking
 from unet_deblur_tf.utils.sheets import comparison_sheet
 
@@ -55,7 +58,7 @@ def deblur(
 
     Args:
         inputs: a path or an iterable of paths: files, folders, or patterns with * and **.
-        model: the network, see `loading.find_model`; None for the default network of the package.
+        model: the network, see `finding.find_model`; None for the default network of the package.
         output: folder for the results, which keep the names of the inputs.
         recursive: bool, whether to include the subfolders of folders.
         overwrite: bool, whether to replace existing results. Inputs are never replaced.
@@ -111,42 +114,66 @@ def restore_jobs(
     outcome = Outcome({}, jobs.kept, dict(jobs.failed))
     if not jobs.targets:
         return outcome
-    from unet_deblur_tf.models.loading import find_model
-    from unet_deblur_tf.restoring.restorer import Restorer
-
     model = find_model(model)
-    restore = Restorer(model, **restoring)
+    restore = Restorer(model, progress, **restoring)
     if progress:
         cost = "; the mean of 8 flips and turns: 8 times the time" if restore.options.ensemble else ""
-        print(f"{model}, pooling {restore.pooling}, scales {restore.scales or 'built in'}{cost}")
+        scales = restore.scales or "built in"
+        print(f"{model}, pooling {restore.pooling}, scales {scales}, {restore.precision} in {restore.runtime}{cost}")
         if restore.advice:
             print(restore.advice)
-    with tqdm(jobs.targets.items(), "Restoring", unit="picture", disable=not progress) as bar, ticking(bar):
-        for source, target in bar:
+
+    def read(source):
+        return None if is_video(source) else photos.read_photo(source, allow_large, allow_damaged)
+
+    def work(source, photo):
+        jobs.targets[source].parent.mkdir(parents=True, exist_ok=True)
+        if is_video(source):
+            return video.restore_video(restore, source, jobs.targets[source], progress)
+        return restore(photo.pixels, progress)
+
+    def write(source, photo, restored):
+        """Returns notes for the user."""
+        if is_video(source):
+            return restored
+        return write_restored(photo, restored, jobs.targets[source], quality, compare, overwrite)
+
+    bar = tqdm(total=len(jobs.targets), desc="Restoring", unit="picture", disable=not progress)
+    # A limit of memory leaves none for pictures that are read ahead.
+    ahead = restore.options.memory is None
+    with bar, ticking(bar):
+        for source, written in overlapped(jobs.targets, read, work, write, ahead):
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if is_video(source):
-                    notes = video.restore_video(restore, source, target, progress)
-                else:
-                    sheet = comparison_name(target) if compare else None
-                    photo = photos.read_photo(source, allow_large, allow_damaged)
-                    notes = _restore_photo(restore, photo, target, sheet, overwrite, quality, progress)
+                notes = written.result()
             except InputError as error:
                 outcome.failed[source] = str(error)
             except Exception as error:  # whatever it is, the other files are still to be restored
                 outcome.failed[source] = f"{type(error).__name__}: {first_line(error)}"
             else:
-                outcome.written[source] = target
+                outcome.written[source] = jobs.targets[source]
                 if notes and progress:
                     bar.write(f"{source}: {', '.join(notes)}")
+            bar.update()
     return outcome
 
 
-def _restore_photo(restore, photo, target, sheet, overwrite, quality, progress):
-    """Restores one photo; with `sheet`, a `Path`, also writes a comparison. Returns notes for the user."""
-    restored = restore(photo.pixels, progress)
+def write_restored(
+    photo: photos.Photo, restored: np.ndarray, target: Path, quality: int, compare: bool, overwrite: bool
+) -> list[str]:
+    """Writes a restored photo and, with `compare`, a comparison beside it.
+
+    Args:
+        photo: `Photo` as it was read.
+        restored: pixels of the same shape and type.
+        target: `Path` of the result.
+        quality, compare, overwrite: see `deblur`.
+
+    Returns:
+        List of str, notes for the user.
+    """
     notes = photo.notes + photos.write_photo(target, photo._replace(pixels=restored), quality)
-    if sheet and (overwrite or not sheet.exists()):
+    sheet = comparison_name(target)
+    if compare and (overwrite or not sheet.exists()):
         with write_by_rename(sheet) as path:
             _comparison(photo.pixels, restored).save(path)
     return notes

@@ -12,22 +12,24 @@ in memory is restored in tiles, with the same result (except for NAFNet, see `ti
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 import psutil
-import tensorflow as tf
 from tqdm import tqdm
 
+from unet_deblur_tf.configs import CELL
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models.layers import CELL
-from unet_deblur_tf.models.loading import ForeignSavedModel, adapt_network, at_chosen_scales, find_model, load_network
-from unet_deblur_tf.models.scales import ENSEMBLE_FACTOR, blend_share, scales_of, sizes_of, trunk_of
-from unet_deblur_tf.models.transforms import pooling_of
+from unet_deblur_tf.models.blending import ENSEMBLE_FACTOR, blend_share
 from unet_deblur_tf.restoring.memory import restoring_bytes_per_pixel
 from unet_deblur_tf.restoring.options import RestoringOptions
+from unet_deblur_tf.restoring.runtimes import OutOfMemory, TooManyPixels, open_network
 from unet_deblur_tf.restoring.tiled import TiledNetwork, doubled
-from unet_deblur_tf.utils.hardware import advice, free_memory
+from unet_deblur_tf.utils.hardware import free_memory
+from unet_deblur_tf.utils.precision import advice
+
+if TYPE_CHECKING:
+    import keras
 
 SMALLEST_CHOSEN = 256  # pixels: the smallest tiles that are chosen, however little memory there is
 RESERVE = 0.1e9  # bytes of memory that are left unused
@@ -41,45 +43,44 @@ class Restorer:
 
     Args:
         model: the name of a network that comes with the package, such as "unet"; None for the default one; a path, see
-            `loading.find_model`; or a `keras.Model`. A SavedModel that training wrote contains its Keras model, which
+            `finding.find_model`; or a `keras.Model`. A SavedModel that training wrote contains its Keras model, which
             is used.
+        progress: bool, whether to say on standard error that a network is converted for another runtime.
         **options: the fields of `RestoringOptions`.
 
     Attributes:
         options: `RestoringOptions`.
+        runtime: str, what computes: "tensorflow", "onnxruntime" or "openvino".
         pooling: str, the pooling as reports name it, see `transforms.pooling_of`.
+        precision: str, the number format of most layers, one of `configs.PRECISIONS`.
+        advice: str, a note for the user if float32 is faster here, or "", see `utils.precision.advice`.
         scales: int, at how many sizes of the picture the network runs; None for a SavedModel without its Keras model,
             which has them built in.
-        advice: str, a note for the user about a faster precision, or "", see `hardware.advice`.
 
     Raises:
         InputError: if there is no such model, the file cannot be loaded, a file that comes with the package was
-            changed, an option is out of range, or the network cannot take the pooling or precision.
+            changed, an option is out of range, or the network cannot take the pooling, precision or runtime.
     """
 
-    def __init__(self, model: str | Path | keras.Model | None = None, **options):
+    def __init__(self, model: "str | Path | keras.Model | None" = None, progress: bool = False, **options):
         self.options = RestoringOptions(**options)
-        pooling, precision = self.options.pooling, self.options.precision
-        if isinstance(model, str | Path | None):
-            network = load_network(find_model(model), pooling, precision)
-        else:
-            network = adapt_network(model, pooling, precision)
+        network = open_network(model, self.options, progress)
+        facts = network.facts
+        self.runtime, self.pooling, self.precision, self.scales = (
+            network.runtime, facts.pooling, facts.precision, facts.scales
+        )  # fmt: skip
+        self.advice = advice(facts.precision)
+        self._facts = facts
+        self._scales = facts.scales or 1
         self._factor = ENSEMBLE_FACTOR if self.options.ensemble else 1.0
-        network = at_chosen_scales(network, self.options.scales)
-        self._scales = scales_of(network)
-        self.scales = None if isinstance(network, ForeignSavedModel) else self._scales
-        self.pooling = pooling_of(network)
-        self.advice = advice(trunk_of(network))
-        self._tiled = TiledNetwork(trunk_of(network))
-        self._step = self._tiled.step
+        self._tiled = TiledNetwork(network)
+        self._step = facts.step
         tile = self.options.tile
         self._tile = None if tile is None else -(-tile // self._step) * self._step
-        self._bytes_per_pixel = restoring_bytes_per_pixel(network)
+        self._bytes_per_pixel = restoring_bytes_per_pixel(facts, network.runtime)
         self._memory = _memory_to_use(self.options.memory)
         turns = list(itertools.product((False, True), repeat=3))  # see `_turned`
         self._turns = turns if self.options.ensemble else turns[:1]
-
-        self._network = network
 
     def __call__(
         self, picture: np.ndarray, progress: bool = False, on_step: Callable[[int, int], None] | None = None
@@ -103,15 +104,12 @@ class Restorer:
         while True:
             try:
                 return self._restore(picture, tile, progress, on_step)
-            except tf.errors.ResourceExhaustedError as error:
+            except OutOfMemory as error:
                 # The free memory of a GPU is not known beforehand, so try again with smaller tiles.
                 tile = (tile or max(height, width)) // 2 // self._step * self._step
                 if self._tile is not None or tile < SMALLEST_CHOSEN:
                     raise InputError(f"Not enough memory for {width}x{height} pixels: try a smaller --tile") from error
-            except tf.errors.InvalidArgumentError as error:
-                if not isinstance(self._network, ForeignSavedModel):
-                    raise
-                # The SavedModel has a limit of its own, see `saved_model.export`.
+            except TooManyPixels as error:
                 side = tile or max(height, width)
                 raise InputError(f"The SavedModel does not take {side} pixels at once: try a smaller --tile") from error
 
@@ -154,9 +152,9 @@ class Restorer:
         if self._tile is not None:
             return self._tile if 0 < self._tile < max(height, width) else None
         pixels = height * width
-        # The picture and the result are in memory twice each, while they are read and written. An ensemble adds its sum
-        # in float32.
-        budget = self._memory - 4 * 3 * itemsize * pixels - (12 * pixels if len(self._turns) > 1 else 0)
+        # The picture and the result are in memory twice each, while they are read and written, as are the result before
+        # them and the picture after them once. An ensemble adds its sum in float32.
+        budget = self._memory - 6 * 3 * itemsize * pixels - (12 * pixels if len(self._turns) > 1 else 0)
         if pixels * self._bytes_per_pixel <= budget:
             return None
         # With tiles there are also two bands of tiles across the picture in float32, with squeeze-and-excitation the
@@ -173,7 +171,8 @@ class Restorer:
 
     def _steps(self, height, width, tile):
         """The number of times that a tile goes through the network."""
-        return sum(self._tiled.steps(*size, tile) for size in sizes_of(self._network, height, width))
+        halved = (2**halvings for halvings in range(self._scales))
+        return sum(self._tiled.steps(-(-height // by), -(-width // by), tile) for by in halved)
 
     def _bands(self, picture, tile, done, scales) -> Iterator[tuple[int, np.ndarray]]:
         """Restores a picture band by band, from top to bottom: what `scales.at_scales` computes, pass by pass.
@@ -194,7 +193,7 @@ class Restorer:
             return
         small = half_size(picture)
         coarse = _assembled(small.shape, self._bands(small, tile, done, scales - 1))
-        if self._tiled.guided:
+        if self._facts.guided:
             yield from self._tiled.bands(picture, tile, done, coarse - small)
             return
         fine = _assembled(picture.shape, self._tiled.bands(picture, tile, done))

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from unet_deblur_tf.models.layers import CELL
+from unet_deblur_tf.configs import CELL
 
 TAPER = 32  # pixels over which one tile fades into the next
 

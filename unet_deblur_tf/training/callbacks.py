@@ -11,7 +11,7 @@ import tensorflow as tf
 from unet_deblur_tf.data.pipeline import validation_pictures
 from unet_deblur_tf.errors import Stopped
 from unet_deblur_tf.evaluation import metrics
-from unet_deblur_tf.models import loading
+from unet_deblur_tf.models.finding import next_version
 from unet_deblur_tf.training import checkpoints, distribution
 from unet_deblur_tf.training.checkpoints import state
 from unet_deblur_tf.utils.files import write_by_rename
@@ -35,7 +35,7 @@ def training_callbacks(run):
         return [*worker, distribution.FollowRate()] if plateau else worker
     history = run.work / "history.csv"
     # Each run has its own log folder, numbered as the version that it will publish. A resumed run uses the same one.
-    logs = str(run.base / "logs" / str(loading.next_version(run.base)))
+    logs = str(run.base / "logs" / str(next_version(run.base)))
     past = checkpoints.past_epochs(history, run.epochs_done)
     chief = [
         keras.callbacks.TerminateOnNaN(),

@@ -27,14 +27,15 @@ from unet_deblur_tf.data.sources import open_source
 from unet_deblur_tf.data.store import POOL, InMemory, PictureStore, choose_cache, open_store
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.evaluation import metrics
-from unet_deblur_tf.models.loading import initialize_from, next_version
-from unet_deblur_tf.models.scales import trunk_of
+from unet_deblur_tf.models.finding import next_version
+from unet_deblur_tf.models.loading import initialize_from
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.training import callbacks, checkpoints, distribution
 from unet_deblur_tf.training.compiling import compile_model, prepare_for_fit
 from unet_deblur_tf.training.publishing import choose_pooling, publish
 from unet_deblur_tf.utils import hardware
 from unet_deblur_tf.utils.files import default_cache, writing_explained
+from unet_deblur_tf.utils.precision import advice
 
 SPLITS = ("train", "val", "test")
 VALIDATION_LIMIT = 32  # largest number of pictures scored after each epoch, evenly spaced
@@ -273,8 +274,8 @@ def build_network(settings, strategy, work, epochs_done):
             distribution.copy_from_chief(strategy, checkpoints.state(model))
     parameters = f"{network.count_params():,} parameters"
     print(f"{settings.variant}: {parameters}, {settings.precision}, on {hardware.device_names()}")
-    if advice := hardware.advice(trunk_of(network)):
-        print(advice)
+    if note := advice(settings.precision):
+        print(note)
     if devices > 1:
         crops_each = settings.batch_size // devices
         print(f"{devices} devices, {crops_each} of the {settings.batch_size} crops of a batch on each")

@@ -29,19 +29,23 @@ def make_folder(path: str | Path) -> None:
         raise InputError(f"Cannot write to {path}: {error.strerror}") from error
 
 
-def remove_stale(folder: str | Path, pattern: str) -> None:
-    """Removes temporary files and folders that a killed process left behind: those unchanged for a day.
+DAY = 24 * 3600  # seconds
+
+
+def remove_stale(folder: str | Path, pattern: str, seconds: float = DAY) -> None:
+    """Removes files and folders that are unchanged for some time, such as what a killed process left behind.
 
     Args:
         folder: path of the folder that contains them.
         pattern: str, glob pattern of their names.
+        seconds: float, for how long they are unchanged.
     """
     for path in Path(folder).glob(pattern):
         try:
             newest = max(entry.stat().st_mtime for entry in (path, *path.rglob("*")))
         except OSError:
             continue  # another process is removing it
-        if time.time() - newest <= 24 * 3600:
+        if time.time() - newest <= seconds:
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -4,14 +4,8 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
-
-if TYPE_CHECKING:
-    import keras
-
-BFLOAT16 = {"amx_bf16", "avx512_bf16", "bf16"}  # Linux's names of the instructions, on x86 and ARM
 
 
 def instructions(cpuinfo: str | Path = "/proc/cpuinfo") -> set[str]:
@@ -23,28 +17,10 @@ def instructions(cpuinfo: str | Path = "/proc/cpuinfo") -> set[str]:
     return {word for line in lines if line.startswith(("flags", "Features")) for word in line.split(":")[1].split()}
 
 
-def lacks_bfloat16(cpuinfo: str | Path = "/proc/cpuinfo") -> bool:
-    """Whether the processor is known to lack instructions for bfloat16."""
-    known = instructions(cpuinfo)
-    return bool(known) and not known & BFLOAT16
-
-
-def advice(network: "keras.Model") -> str:
-    """A note for the user if the network would be faster in float32 on this machine, else "".
-
-    On processors without instructions for bfloat16, oneDNN converts values back and forth. A training step of `lite` in
-    mixed_bfloat16 then takes twice as long (docs/speed.md).
-
-    Args:
-        network: `keras.Model`, or anything with `layers`.
-    """
-    import tensorflow as tf  # imported here, so that benchmarks can call `instructions` without TensorFlow
-
-    if not any(layer.compute_dtype == "bfloat16" for layer in network.layers):
-        return ""
-    if tf.config.list_physical_devices("GPU") or not lacks_bfloat16():
-        return ""
-    return "This processor has no instructions for bfloat16: --precision float32 is faster"
+def has_gpu(devices: str | Path = "/dev") -> bool:
+    """Whether there seems to be a GPU that TensorFlow can use, judged by its device files, without TensorFlow."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+    return (not hidden and any(Path(devices).glob("nvidia[0-9]*"))) or (Path(devices) / "kfd").exists()
 
 
 # Files with the memory limit of a container and its memory usage, for control groups of version 2 and version 1.

@@ -30,7 +30,7 @@ def main():
     quiet_tensorflow()
     import tensorflow as tf
 
-    from unet_deblur_tf.models import scales
+    from unet_deblur_tf.models.blending import blend_share
     from unet_deblur_tf.models.layers import double_size
     from unet_deblur_tf.restoring.restorer import half_size
     from unet_deblur_tf.restoring.tiles import TAPER, spans, tapers
@@ -56,7 +56,7 @@ def main():
         larger = double_size(tf.constant(half[np.newaxis]))[0, :height, :width].numpy()
         cases["doubles"].append({**_of(picture, half), "doubled": larger.ravel().tolist()})
     for fine, coarse in ((0.0, 0.0), (0.001, 0.01), (0.02, 0.01), (0.02, 0.018), (0.02, 0.04)):
-        cases["shares"].append([fine, coarse, float(scales.blend_share(fine, coarse))])
+        cases["shares"].append([fine, coarse, float(blend_share(fine, coarse))])
     (Path(__file__).parent / "cases.json").write_text(json.dumps(cases))
 
 

@@ -1,0 +1,219 @@
+"""Restoring in ONNX Runtime and OpenVINO: the same pictures as in TensorFlow, without TensorFlow."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import SMALL_WIDTHS, lively_network, thin_arguments
+
+from unet_deblur_tf.configs import VARIANTS
+from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.models.loading import POOLING_WINDOW
+from unet_deblur_tf.models.transforms import with_local_pooling
+from unet_deblur_tf.restoring import runtimes
+from unet_deblur_tf.restoring.options import RestoringOptions
+from unet_deblur_tf.restoring.restorer import Restorer
+from unet_deblur_tf.restoring.runtimes import OutOfMemory, conversion, converted
+
+OTHERS = ("onnxruntime", "openvino")
+# Networks in which every kind of part and of input occurs: tiles with means, a guide, half the resolution.
+KINDS = ("concat_se", "multiscale", "lite")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """An empty cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache/unet_deblur_tf/networks"
+
+
+@pytest.fixture
+def conversions(monkeypatch):
+    """Networks are converted in this process, where TensorFlow has started already. A list of their files."""
+    done = []
+
+    def convert(source, pooling, scales, folder):
+        done.append(source)
+        conversion.convert(Path(source), pooling, json.loads(scales), Path(folder))
+
+    monkeypatch.setattr(converted, "_convert_in_own_process", convert)
+    return done
+
+
+@pytest.fixture(scope="module")
+def thin_lite(tmp_path_factory):
+    """The file of a thin network that changes pictures visibly."""
+    path = tmp_path_factory.mktemp("model") / "lite.keras"
+    lively_network("lite", widths=SMALL_WIDTHS).save(path)
+    return path
+
+
+@pytest.fixture
+def deep_picture():
+    """uint16 (152, 200, 3): 16 bits show differences that 8 bits hide."""
+    return np.random.default_rng(0).integers(0, 65536, (152, 200, 3), np.uint16)
+
+
+@pytest.mark.parametrize(
+    "variant", [pytest.param(each, marks=() if each in KINDS else pytest.mark.slow) for each in VARIANTS]
+)
+def test_the_pictures_are_those_of_tensorflow(tmp_path, deep_picture, conversions, variant):
+    lively_network(variant, **thin_arguments(variant)).save(tmp_path / "model.keras")
+    for tile in (0, 128):
+        options = dict(tile=tile, scales=2)
+        expected = Restorer(tmp_path / "model.keras", runtime="tensorflow", **options)(deep_picture).astype(int)
+        for runtime in OTHERS:
+            restore = Restorer(tmp_path / "model.keras", runtime=runtime, **options)
+            assert np.abs(restore(deep_picture) - expected).max() <= 65535 * 1e-4
+            assert restore.runtime == runtime
+    assert np.abs(expected - deep_picture).max() > 655  # the network does something
+    assert len(conversions) == 1  # for both runtimes, and for tiles as well
+
+
+def test_local_pooling(tmp_path, deep_picture, conversions):
+    lively_network("concat_se", widths=SMALL_WIDTHS).save(tmp_path / "model.keras")
+    (tmp_path / "run.json").write_text(json.dumps({"settings": {"crop": 64}}))
+    for tile in (0, 128):
+        one, other = (
+            Restorer(tmp_path / "model.keras", pooling="local", tile=tile, runtime=runtime)
+            for runtime in ("tensorflow", "onnxruntime")
+        )
+        assert one.pooling == other.pooling == f"local ({int(POOLING_WINDOW * 64)} px)"
+        assert np.abs(one(deep_picture).astype(int) - other(deep_picture)).max() <= 65535 * 1e-4
+
+
+def test_without_keras_and_tensorflow(thin_lite, tmp_path, picture):
+    """In a process of its own, as people have it, with the conversion in another one."""
+    np.save(tmp_path / "picture.npy", picture)
+    code = (
+        "import sys, numpy as np\n"
+        "from unet_deblur_tf import Restorer\n"
+        f"restore = Restorer({str(thin_lite)!r}, runtime='onnxruntime', tile=128)\n"
+        f"np.save({str(tmp_path / 'restored.npy')!r}, restore(np.load({str(tmp_path / 'picture.npy')!r})))\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    expected = Restorer(thin_lite, runtime="tensorflow", tile=128)(picture)
+    assert np.abs(np.load(tmp_path / "restored.npy").astype(int) - expected).max() <= 1
+
+
+def test_what_is_converted_is_kept_and_made_again_when_damaged(thin_lite, cache, picture, conversions, capsys):
+    expected = Restorer(thin_lite, True, runtime="onnxruntime")(picture)
+    assert "Converting lite.keras for onnxruntime, once" in capsys.readouterr().err
+    (folder,) = (path for path in cache.iterdir() if path.is_dir())
+    assert sorted(path.name for path in folder.iterdir()) == ["facts.json", "sha256.json", "whole.onnx"]
+    damages = {
+        "whole.onnx": lambda data: data[:-100],
+        "facts.json": lambda data: data.replace(b"32", b"33"),
+        "sha256.json": lambda data: b"[]",
+    }
+    for count, (name, damage) in enumerate(damages.items(), start=1):
+        Restorer(thin_lite, runtime="onnxruntime")(picture)
+        assert len(conversions) == count
+        (folder / name).write_bytes(damage((folder / name).read_bytes()))
+        np.testing.assert_array_equal(Restorer(thin_lite, runtime="onnxruntime")(picture), expected)
+        assert len(conversions) == count + 1
+    shutil.rmtree(folder)
+    folder.write_text("a file in its place")
+    np.testing.assert_array_equal(Restorer(thin_lite, runtime="onnxruntime")(picture), expected)
+
+
+def test_another_network_or_option_is_another_conversion(thin_lite, tmp_path, conversions):
+    Restorer(thin_lite, runtime="onnxruntime")
+    Restorer(thin_lite, runtime="openvino")
+    assert len(conversions) == 1
+    Restorer(thin_lite, runtime="onnxruntime", scales=1)
+    lively_network("lite", widths=(4, 8, 12, 16, 20)).save(tmp_path / "lite.keras")
+    assert Restorer(tmp_path / "lite.keras", runtime="onnxruntime").scales == 2
+    assert len(conversions) == 3
+
+
+def test_two_processes_convert_once(thin_lite, conversions, picture):
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(Restorer(thin_lite, runtime="onnxruntime")(picture)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(*results)
+    assert len(conversions) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "installed", "gpu", "expected"),
+    [
+        ("unet", {}, OTHERS, False, "onnxruntime"),
+        (None, {}, OTHERS, False, "onnxruntime"),
+        ("lite", {}, OTHERS[1:], False, "openvino"),
+        ("lite", {}, (), False, "tensorflow"),
+        ("lite", {}, OTHERS, True, "tensorflow"),
+        ("lite", dict(precision="float32"), OTHERS, False, "onnxruntime"),
+        ("lite", dict(precision="mixed_bfloat16"), OTHERS, False, "tensorflow"),
+        ("lite", dict(precision="auto"), OTHERS, False, "tensorflow"),
+        ("own", {}, OTHERS, False, "tensorflow"),
+        ("object", {}, OTHERS, False, "tensorflow"),
+        ("own", dict(runtime="openvino"), OTHERS, True, "openvino"),
+        ("lite", dict(runtime="tensorflow"), OTHERS, False, "tensorflow"),
+    ],
+)
+def test_what_is_chosen(thin_lite, monkeypatch, model, options, installed, gpu, expected):
+    packages = {name: name if name not in installed else None for name in OTHERS}
+    monkeypatch.setattr(runtimes, "_missing", packages.get)
+    monkeypatch.setattr(runtimes, "has_gpu", lambda: gpu)
+    model = {"own": thin_lite, "object": object()}.get(model, model)
+    assert runtimes.choose_runtime(model, RestoringOptions(**options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(runtime="onnxruntime", precision="mixed_bfloat16"), "computes in float32, not in mixed_bfloat16"),
+        (dict(runtime="openvino"), 'needs openvino: pip install "unet_deblur_tf\\[openvino\\]"'),
+        (dict(runtime="caffe"), "--runtime must be one of auto, tensorflow, onnxruntime, openvino, not caffe"),
+    ],
+)
+def test_what_cannot_be(monkeypatch, options, message):
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=message):
+        Restorer("lite", **options)
+
+
+def test_a_network_in_memory_has_no_file():
+    with pytest.raises(InputError, match="takes the path or the name of a network"):
+        Restorer(lively_network("lite", widths=SMALL_WIDTHS), runtime="onnxruntime")
+
+
+def test_a_file_that_cannot_be_converted(tmp_path):
+    """The error of the other process is told in one line."""
+    (tmp_path / "model.keras").write_text("nonsense")
+    with pytest.raises(InputError, match=r"model\.keras cannot be loaded as a model") as error:
+        Restorer(tmp_path / "model.keras", runtime="onnxruntime")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("runtime", OTHERS)
+def test_out_of_memory_is_recognised(runtime):
+    """Messages of ONNX Runtime 1.32 and of OpenVINO 2026.4 for a picture of 10^12 pixels."""
+    for message in ("std::bad_alloc", "Failed to allocate memory for requested buffer of size 12000000000000"):
+        assert isinstance(converted._explained(RuntimeError(message)), OutOfMemory)
+    other = RuntimeError("Got invalid dimensions for input")
+    assert converted._explained(other) is other
+
+
+def test_a_network_of_several_inputs_gets_them_by_name(tmp_path, conversions):
+    """Local pooling at the cells of a tile needs each mean in its place: its channels differ from level to level."""
+    network = lively_network("concat_se", widths=SMALL_WIDTHS)
+    with_local_pooling(network, 64).save(tmp_path / "model.keras")
+    restore = Restorer(tmp_path / "model.keras", runtime="onnxruntime", scales=1)
+    part = restore._tiled._part("rest")
+    grids = [np.zeros((1, 2, 2, channels), np.float32) for _, channels in restore._facts.squeezes]
+    (restored,) = part(np.zeros((1, 32, 32, 3), np.float32), *grids)
+    assert restored.shape == (1, 32, 32, 3)

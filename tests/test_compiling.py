@@ -4,11 +4,12 @@ import argparse
 import math
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, random_pictures
+from helpers import SMALL_WIDTHS, random_pictures, thin
 
-from unet_deblur_tf.configs import OPTIMIZERS, RECIPES
+from unet_deblur_tf.configs import LOSSES, OPTIMIZERS, PRECISIONS, RECIPES, VARIANTS
 from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.training import compiling
 
@@ -89,3 +90,70 @@ def test_without_a_schedule_the_rate_stays():
     for step in (0, 1, 21):
         compiled.iterations.assign(step)
         assert float(compiled.learning_rate) == pytest.approx(1e-3)
+
+
+@pytest.fixture
+def one_gpu(monkeypatch):
+    """TensorFlow lists a GPU. Everything still runs on the CPU, where XLA compiles, too."""
+    devices = {"GPU": ["GPU:0"], "CPU": tf.config.list_physical_devices("CPU")}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind="CPU": devices[kind])
+
+
+def state(model):
+    return [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def small_network(*more):
+    """A convolution with batch norm, whose state a step changes, and more layers."""
+    return keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.Conv2D(3, 1), keras.layers.BatchNormalization(), *more]
+    )
+
+
+def compiled(network, recipe="original", **settings):
+    settings = {**RECIPES[recipe], "epochs": 1, "steps_per_epoch": 10, **settings}
+    compiling.compile_model(network, argparse.Namespace(**settings))
+    return network
+
+
+def test_a_trial_in_xla_changes_nothing(one_gpu, capsys, monkeypatch):
+    tried, untried = small_network(), small_network()
+    untried.set_weights(tried.get_weights())
+    compiled(tried)
+    assert (tried.jit_compile, capsys.readouterr().out) == (True, "")
+    monkeypatch.setattr(compiling, "passes_in_xla", lambda model: False)
+    for value, expected in zip(state(tried), state(compiled(untried)), strict=True):
+        np.testing.assert_array_equal(value, expected)
+    image = random_pictures(32, 32, count=2)
+    losses = [model.train_on_batch(image, 1 - image)[0] for model in (tried, untried)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_training_goes_on_without_xla_where_it_fails(one_gpu, capsys):
+    """XLA cannot compile a function in Python."""
+
+    def in_python(image):
+        return tf.ensure_shape(tf.py_function(lambda x: x, [image], tf.float32), (None, None, None, 3))
+
+    model = compiled(small_network(keras.layers.Lambda(in_python, output_shape=(None, None, 3))))
+    assert model.jit_compile is False
+    message = capsys.readouterr().out
+    assert message.startswith("XLA does not take this network, so it trains without: ")
+    assert message.count("\n") == 1
+    image = random_pictures(32, 32, count=2)
+    assert np.isfinite(model.fit(image, 1 - image, verbose=0).history["loss"]).all()
+
+
+# XLA takes minutes for all of them.
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    ("variant", "loss"),
+    [(variant, RECIPES["default"]["loss"]) for variant in VARIANTS] + [("lite", loss) for loss in LOSSES],
+)
+def test_what_xla_takes(one_gpu, variant, loss, precision):
+    keras.config.set_dtype_policy(precision)
+    model = compiled(compiling.prepare_for_fit(thin(variant)), "default", loss=loss)
+    assert model.jit_compile is True
+    image = random_pictures(32, 32, count=2)
+    assert np.isfinite(model.train_on_batch(image, 1 - image)).all()

@@ -6,11 +6,15 @@ import threading
 import numpy as np
 import psutil
 
+from unet_deblur_tf.models import pretrained
+from unet_deblur_tf.restoring.options import RestoringOptions
+from unet_deblur_tf.restoring.restorer import Restorer
+from unet_deblur_tf.restoring.runtimes import choose_runtime
 from unet_deblur_tf.utils.hardware import free_memory
 from unet_deblur_tf.utils.scripts import quiet_tensorflow
 
-# The networks of the package, the default one first. Asking the package for them would load TensorFlow.
-NAMES = ("unet", "lite")
+# The networks of the package, the default one first.
+NAMES = tuple(sorted(pretrained.manifest()["networks"], key=pretrained.manifest()["default"].__ne__))
 # Bytes for one photo at most. A photo that needs more is restored in tiles, whose number the progress bar shows.
 MEMORY = 3e9
 
@@ -34,15 +38,14 @@ class Networks:
         """
         with self._lock:
             if (name, ensemble) not in self._restorers:
-                quiet_tensorflow()
-                from unet_deblur_tf.restoring.restorer import Restorer
-
+                if choose_runtime(name, RestoringOptions()) == "tensorflow":
+                    quiet_tensorflow()
                 memory = psutil.Process().memory_info().rss + min(free_memory() / 2, MEMORY)
                 self._restorers[name, ensemble] = Restorer(name, ensemble=ensemble, memory=memory)
             return self._restorers[name, ensemble]
 
     def load_soon(self) -> None:
-        """Begins to load TensorFlow and the default network and to build its graph, while the visitor chooses a photo.
+        """Begins to load the default network, or to convert it, while the visitor chooses a photo.
 
         Errors are left to `get`, which a visitor's photo calls again.
         """

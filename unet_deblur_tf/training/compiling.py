@@ -5,10 +5,13 @@ import tensorflow as tf
 
 from unet_deblur_tf.acceleration.levels import for_training
 from unet_deblur_tf.configs import LOSSES
+from unet_deblur_tf.errors import first_line
 from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.training import distribution
 from unet_deblur_tf.training.losses import weighted_loss
 from unet_deblur_tf.training.optimizers import make_optimizer
+
+TRIAL = 32  # pixels, the side of the crop with which XLA is tried
 
 
 def prepare_for_fit(network, devices=1):
@@ -29,7 +32,7 @@ def prepare_for_fit(network, devices=1):
 def compile_model(model, settings):
     """Compiles a model with the loss, optimizer and schedule of the settings, and with PSNR and SSIM as metrics.
 
-    On a single GPU the model is compiled by XLA, which makes it faster there.
+    On a single GPU the model is compiled by XLA, which makes it faster there, if XLA takes it.
 
     Args:
         model: `keras.Model`.
@@ -49,10 +52,32 @@ def compile_model(model, settings):
         optimizer=make_optimizer(settings.optimizer, rate),
         loss=weighted_loss(LOSSES[settings.loss]),
         metrics=[metrics.psnr, metrics.ssim],
-        # Under a strategy, Keras 3.15 would also compile the communication between devices, which XLA does not support.
-        jit_compile=len(tf.config.list_physical_devices("GPU")) == 1 and not tf.distribute.has_strategy(),
+        jit_compile=False,
     )
     make_variables(model)
+    # Under a strategy, Keras 3.15 would also compile the communication between devices, which XLA does not support.
+    if len(tf.config.list_physical_devices("GPU")) == 1 and not tf.distribute.has_strategy():
+        model.jit_compile = passes_in_xla(model)
+
+
+def passes_in_xla(model):
+    """Tries one small training step in XLA, and leaves the model as it was.
+
+    Returns:
+        bool, whether it worked. If not, it prints why.
+    """
+    variables = [*model.variables, *model.optimizer.variables]
+    before = [tf.identity(variable.value) for variable in variables]
+    blank = tf.zeros((1, TRIAL, TRIAL, 3))
+    try:
+        tf.function(model.train_step, jit_compile=True)((blank, blank))
+    except Exception as error:  # whatever it is, training works without XLA
+        print(f"XLA does not take this network, so it trains without: {first_line(error)}")
+        return False
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+    return True
 
 
 def make_variables(model):

@@ -42,7 +42,7 @@ def main(arguments):
         for name in arguments.models
     }
     restorers = {
-        (name, scales): Restorer(network, tile=0, scales=scales)
+        (name, scales): Restorer(network, tile=0, scales=scales, runtime="tensorflow")
         for name, network in networks.items()
         for scales in (1, 2, 3)
     }

@@ -144,16 +144,18 @@ def test_training_goes_on_without_xla_where_it_fails(one_gpu, capsys):
     assert np.isfinite(model.fit(image, 1 - image, verbose=0).history["loss"]).all()
 
 
-# XLA takes minutes for all of them.
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(
-    ("variant", "loss"),
-    [(variant, RECIPES["default"]["loss"]) for variant in VARIANTS] + [("lite", loss) for loss in LOSSES],
+    ("variant", "loss", "optimizer"),
+    # XLA takes minutes for Muon, so it compiles this optimizer once.
+    [(variant, RECIPES["default"]["loss"], "adam") for variant in VARIANTS]
+    + [("lite", loss, "adam") for loss in LOSSES]
+    + [("lite", "l1", "muon")],
 )
-def test_what_xla_takes(one_gpu, variant, loss, precision):
+def test_what_xla_takes(one_gpu, variant, loss, optimizer, precision):
     keras.config.set_dtype_policy(precision)
-    model = compiled(compiling.prepare_for_fit(thin(variant)), "default", loss=loss)
+    model = compiled(compiling.prepare_for_fit(thin(variant)), loss=loss, optimizer=optimizer)
     assert model.jit_compile is True
     image = random_pictures(32, 32, count=2)
     assert np.isfinite(model.train_on_batch(image, 1 - image)).all()

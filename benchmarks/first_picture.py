@@ -5,8 +5,8 @@ python benchmarks/first_picture.py [--model unet] [--size 1280x720] [--repeat 5]
 It compares `python deblur.py photo.png` in each runtime with the import of TensorFlow, with a call that finds its
 result, and with the shortest scripts that do the same with ONNX Runtime and OpenVINO, which read a file that was
 exported before (the extras `bench` and `export`). Medians of the seconds, and of the time relative to the import of
-TensorFlow. One more call has an empty cache folder, so that the network is converted. A second table divides the time of
-each runtime.
+TensorFlow. One more call has an empty cache folder, so that the network is converted. A second table divides the time
+of each runtime.
 """
 
 import argparse

@@ -1,0 +1,107 @@
+"""Runs a pipeline to its end, and ends it where Beam would wait forever: when a process of its own has died."""
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError
+
+import apache_beam as beam
+import psutil
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
+
+from unet_deblur_tf.errors import InputError, first_line
+
+LOCAL = "DirectRunner"
+WORKER_THREAD = "run_worker"  # Beam's name of the thread that waits for a process of the DirectRunner
+
+WORKER_MODULE = "apache_beam.runners.worker.sdk_worker_main"  # what such a process runs
+
+
+class RunFailed(RuntimeError):
+    """The pipeline did not reach its end; the message says why, in one line."""
+
+
+def pipeline_options(runner: str, workers: int, flags: Iterable[str]) -> PipelineOptions:
+    """The options of a pipeline.
+
+    Args:
+        runner: str, name of a Beam runner.
+        workers: int, the processes that the DirectRunner starts.
+        flags: further options of Beam, NAME=VALUE or NAME.
+
+    Raises:
+        InputError: if there is no such runner, or Beam refuses an option.
+    """
+    try:
+        create_runner(runner)
+    except Exception as error:  # each runner lacks something else
+        raise InputError(f"--runner {runner}: {first_line(error)}") from error
+    options = [f"--runner={runner}", *(f"--{flag}" for flag in flags)]
+    if runner == LOCAL:
+        # The DirectRunner leaves pipelines to Prism if it can, which has no processes. Not those with this option.
+        options.append("--allow_unsafe_triggers")
+    if runner == LOCAL and workers > 1:
+        options += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed = PipelineOptions(options)
+            parsed.get_all_options()
+    except SystemExit as end:
+        raise InputError(f"--beam: {said.getvalue().strip().rpartition('error: ')[2]}") from end
+    return parsed
+
+
+def run(pipeline: beam.Pipeline) -> PipelineResult:
+    """Runs a pipeline. Whatever ends it, the processes that it started end, too.
+
+    Raises:
+        RunFailed: if it fails, or one of its processes dies.
+    """
+    outcome = Future()
+
+    def whole():
+        try:
+            result = pipeline.run()
+            state = result.wait_until_finish()
+            if state not in (PipelineState.DONE, None):
+                raise RunFailed(f"the runner ended in the state {state}")
+            outcome.set_result(result)
+        except BaseException as error:
+            with contextlib.suppress(InvalidStateError):
+                outcome.set_exception(error)
+
+    try:
+        with _deaths_told_to(outcome):
+            threading.Thread(target=whole, daemon=True).start()
+            return outcome.result()
+    except RunFailed:
+        raise
+    except Exception as error:
+        raise RunFailed(first_line(error)) from error
+    finally:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(WORKER_MODULE in word for word in process.cmdline()):
+                    process.kill()
+
+
+@contextlib.contextmanager
+def _deaths_told_to(outcome: Future) -> Iterator[None]:
+    """Within the block, the death of a process of the DirectRunner fails a future. Beam's own thread waits on."""
+    usual = threading.excepthook
+
+    def failed(arguments):
+        if arguments.thread is None or arguments.thread.name != WORKER_THREAD:
+            usual(arguments)
+            return
+        with contextlib.suppress(InvalidStateError):
+            outcome.set_exception(RunFailed(f"a worker process has died ({first_line(arguments.exc_value)})"))
+
+    threading.excepthook = failed
+    try:
+        yield
+    finally:
+        threading.excepthook = usual

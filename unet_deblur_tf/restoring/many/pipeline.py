@@ -1,6 +1,7 @@
 """Restores any number of files: the pipeline, from the arguments to `failed.jsonl`."""
 
 import json
+import logging
 import multiprocessing
 import os
 import time
@@ -120,7 +121,8 @@ def _checked(network, in_this_process):
     if in_this_process:
         network.model, about = network.check()
     else:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, spawn, initializer=logging.disable, initargs=(logging.WARNING,)) as pool:
             network.model, about = pool.submit(network.check).result()
     return about
 

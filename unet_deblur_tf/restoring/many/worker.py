@@ -1,6 +1,5 @@
 """What a worker process does: it loads the network once, and restores one file at a time."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -61,12 +60,12 @@ class Network:
         path = find_model(self.model)
         model = self.model if pretrained.is_own(path) else str(path.absolute())
         scales = restore.scales or "built in"
-        shares = f"; {self.workers} processes share the memory and the cores" if self.workers > 1 else ""
+        shares = f"; {self.workers} processes share the memory" if self.workers > 1 else ""
         return model, f"{path}, pooling {restore.pooling}, scales {scales}{shares}"
 
     def _load(self):
-        if self.workers > 1:  # otherwise each process would start a thread for every core
-            os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // self.workers)))
+        # The number of threads stays what TensorFlow chooses, although the processes share the cores: with another one,
+        # results differ from those of `deblur` in the last bit.
         quiet_tensorflow()
         from unet_deblur_tf.restoring.restorer import Restorer
 

@@ -115,10 +115,11 @@ def compare(name, count, arguments, folder):
 def on_paper(rate, cores, price):
     """What a million photos take, as a sentence, from the photos that a machine of so many cores restores a second."""
     hours = MILLION / rate / 3600
+    dollars = hours * cores * price / MILLION * 1000
     return (
-        f"A million photos of 12 megapixels at {1 / rate:.1f} s each: {hours:,.0f} hours on one such machine of {cores} "
-        f"cores, 24 hours on {-(-hours // 24):.0f} of them, {hours * cores * price / MILLION * 1000:.2f} dollars for a "
-        f"thousand photos at {price} dollars for a core and hour"
+        f"A million photos of 12 megapixels at {1 / rate:.1f} s each: {hours:,.0f} hours on one such machine of "
+        f"{cores} cores, a day on {np.ceil(hours / 24):.0f} of them, {dollars:.2f} dollars for a thousand photos at "
+        f"{price} dollars for a core and hour"
     )
 
 

@@ -15,14 +15,14 @@ from unet_deblur_tf.restoring.many import storage
 from unet_deblur_tf.utils.formats import is_photo, is_video, output_name
 
 REFUSED = "refused"
-ORIGINAL = ("", "")  # a claim of `_settle`
+ORIGINAL = (-1, "", "")  # a claim of `_settle`, before all others
 
 
 class FindJobs(beam.PTransform):
     """From arguments to what is to be done.
 
-    Arguments are strings: files, folders or patterns. The result has two collections: `jobs` of (source, target), and
-    `refused` of (source, reason).
+    Arguments are (number, string): files, folders or patterns. If two of them clash, the one with the lower number
+    counts. The result has two collections: `jobs` of (source, target), and `refused` of (source, reason).
 
     Args:
         output: path of the output folder.
@@ -37,10 +37,9 @@ class FindJobs(beam.PTransform):
         found = arguments | "Find" >> beam.FlatMap(_find, self.output, self.recursive).with_outputs(
             REFUSED, main="files"
         )
-        # One of several ways to name a file counts, and the same one whenever the command is given again.
         files = (
             found.files
-            | "By source" >> beam.Map(lambda file: (storage.identity(file[0]), file))
+            | "By source" >> beam.Map(lambda file: (storage.identity(file[1]), file))
             | "Each file once" >> beam.CombinePerKey(min)
             | beam.Values()
         )
@@ -55,8 +54,9 @@ class FindJobs(beam.PTransform):
         return {"jobs": settled.jobs | beam.Reshuffle(), REFUSED: refused}
 
 
-def _find(argument: str, output: str, recursive: bool) -> Iterator:
-    """Yields (source, target) of each file that an argument stands for; a refusal if there is none."""
+def _find(numbered: tuple[int, str], output: str, recursive: bool) -> Iterator:
+    """Yields (number, source, target) of each file that an argument stands for; a refusal if there is none."""
+    number, argument = numbered
     try:
         files = _named(argument, output, recursive)
     except (OSError, ValueError) as error:
@@ -67,7 +67,7 @@ def _find(argument: str, output: str, recursive: bool) -> Iterator:
         return
     for path, name in files:
         if storage.readable(path) == path:
-            yield path, f"{output.rstrip('/')}/{output_name(PurePosixPath(name))}"
+            yield number, path, f"{output.rstrip('/')}/{output_name(PurePosixPath(name))}"
         else:
             yield TaggedOutput(REFUSED, (storage.readable(path), "its name is not valid UTF-8: rename it"))
 
@@ -84,7 +84,7 @@ def _named(argument, output, recursive):
         return [(argument, PurePosixPath(argument).name)]
     if not glob.has_magic(argument):
         return None
-    files = [path for path in storage.matching(argument) if not _is_inside(path, output)]
+    files = [path for path in storage.matching(argument) if not (_is_hidden(path) or _is_inside(path, output))]
     return [(path, PurePosixPath(path).name) for path in files] or None
 
 
@@ -99,7 +99,11 @@ def _is_folder(argument):
 def _is_known(path):
     """Whether a path is a picture or a video by its ending, and not hidden."""
     name = PurePosixPath(path)
-    return (is_photo(name) or is_video(name)) and not name.name.startswith(".")
+    return (is_photo(name) or is_video(name)) and not _is_hidden(path)
+
+
+def _is_hidden(path):
+    return PurePosixPath(path).name.startswith(".")
 
 
 def _is_inside(path, output):
@@ -109,18 +113,18 @@ def _is_inside(path, output):
 
 def _claims(file):
     """The paths that a file needs for itself: its own, and that of its result."""
-    source, target = file
+    _, source, target = file
     yield storage.identity(source), ORIGINAL
     yield storage.identity(target), file
 
 
-def _settle(claimed: tuple[str, Iterable[tuple[str, str]]]) -> Iterator:
+def _settle(claimed: tuple[str, Iterable[tuple[int, str, str]]]) -> Iterator:
     """Yields the job whose result gets a path; refuses results that would replace an original or each other."""
     _, claims = claimed
     first, *others = sorted(set(claims))
-    owner = "an original" if first == ORIGINAL else f"the result of {first[0]}"
+    owner = "an original" if first == ORIGINAL else f"the result of {first[1]}"
     if first != ORIGINAL:
-        yield first
-    for source, target in others:
+        yield first[1:]
+    for _, source, target in others:
         reason = f"its result {target} would replace {owner}: restore it with another --output"
         yield TaggedOutput(REFUSED, (source, reason))

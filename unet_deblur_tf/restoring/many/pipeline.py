@@ -128,16 +128,16 @@ def _checked(network, in_this_process):
 
 
 def _arguments(pipeline, inputs, lists, here):
-    """The inputs, and the lines of the lists, which can be long: workers read them."""
+    """(number, path) of the inputs, and of the lines of the lists, which can be long: workers read them."""
     lines = (
         pipeline
         | "Lists" >> beam.Create(lists)
         | beam.io.ReadAllFromText(coder=BytesCoder())
         | "Decode" >> beam.Map(lambda line: line.decode(errors="backslashreplace").strip())
         | "Drop empty lines" >> beam.Filter(bool)
-        | "Absolute" >> beam.Map(storage.absolute, here)
+        | "Number" >> beam.Map(lambda line: (len(inputs), storage.absolute(line, here)))
     )
-    return (pipeline | "Inputs" >> beam.Create(inputs), lines) | "Arguments" >> beam.Flatten()
+    return (pipeline | "Inputs" >> beam.Create([*enumerate(inputs)]), lines) | "Arguments" >> beam.Flatten()
 
 
 def _add_steps(arguments, network, output, recursive, photo_options):
@@ -159,7 +159,10 @@ def _count_failure(failure):
 
 
 def _write_failures(failures, path):
-    """Writes (source, reason) of all failures, one in a line, in the order of their sources."""
+    """Writes (source, reason) of all failures, one in a line, in the order of their sources. No failures, no file."""
+    if not failures:
+        storage.remove(path)
+        return
     lines = (json.dumps({"source": source, "reason": reason}) for source, reason in sorted(failures))
     storage.write_text(path, "".join(f"{line}\n" for line in lines))
 

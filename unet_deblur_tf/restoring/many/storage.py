@@ -7,10 +7,12 @@ folder `.unfinished` of the output, and gets its name when it is complete.
 import contextlib
 import glob
 import hashlib
+import io
 import os
 import shutil
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -66,7 +68,9 @@ def matching(pattern: str) -> list[str]:
     Raises:
         OSError: if the file system cannot tell.
     """
-    (match,) = FileSystems.match([pattern])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of Beam's regular expression, where a name has a bracket
+        (match,) = FileSystems.match([pattern])
     return [file.path for file in match.metadata_list]
 
 
@@ -110,11 +114,11 @@ def reserved(output: str) -> Iterator[None]:
 
 
 def _check_writable(output):
-    """Writes and removes an empty file, so that long work does not fail at its end."""
+    """Writes and removes a file, so that long work does not fail at its end."""
     probe = FileSystems.join(output, UNFINISHED, f".probe-{uuid.uuid4().hex}")
     try:
-        FileSystems.create(probe, compression_type=CompressionTypes.UNCOMPRESSED).close()
-        FileSystems.delete([probe])
+        _write(probe, b"probe")
+        remove(probe)
     except Exception as error:  # each file system raises its own
         raise InputError(f"Cannot write to {output}: {first_line(error)}") from error
 
@@ -155,7 +159,7 @@ def writing(target: str, output: str) -> Iterator[Path]:
     if len(left) >= ATTEMPTS:
         raise InputError(f"{target}: {ATTEMPTS} attempts ended the process that made it; too little memory?")
     temporary = FileSystems.join(output, UNFINISHED, f"{prefix}{uuid.uuid4().hex}{suffix}")
-    FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED).close()
+    _write(temporary, target.encode())
     try:
         if is_local(target):
             yield Path(temporary)
@@ -163,12 +167,13 @@ def writing(target: str, output: str) -> Iterator[Path]:
             with tempfile.TemporaryDirectory() as folder:
                 result = Path(folder, f"result{suffix}")
                 yield result
-                _upload(result, temporary)
+                with result.open("rb") as file:
+                    _write(temporary, file)
         with contextlib.suppress(OSError):  # it is there already
             FileSystems.mkdirs(FileSystems.split(target)[0])
         FileSystems.rename([temporary], [target])
     except Exception:
-        _remove(temporary)
+        remove(temporary)
         raise
 
 
@@ -178,28 +183,25 @@ def write_text(path: str, text: str) -> None:
         result.write_text(text, encoding="utf-8")
 
 
+def remove(path: str) -> None:
+    """Removes a file, if it is there."""
+    if is_local(path):
+        Path(path).unlink(missing_ok=True)
+    elif exists(path):
+        FileSystems.delete([path])
+
+
 def remove_unfinished(output: str) -> None:
     """Removes the temporary files that killed processes left in an output folder."""
     folder = FileSystems.join(output, UNFINISHED)
     for path in matching(f"{glob.escape(folder)}/.*-*"):
-        _remove(path)
+        remove(path)
     if is_local(output):
         with contextlib.suppress(OSError):  # there is none, or something else is in it
             os.rmdir(folder)
 
 
-def _upload(file, path):
-    with (
-        file.open("rb") as source,
-        FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as destination,
-    ):
-        shutil.copyfileobj(source, destination)
-
-
-def _remove(path):
-    """Removes a file, if it is there."""
-    if is_local(path):
-        Path(path).unlink(missing_ok=True)
-    else:
-        with contextlib.suppress(OSError):
-            FileSystems.delete([path])
+def _write(path, content):
+    """Writes bytes, or what an open file has. Never nothing: Beam cannot write an empty file to S3."""
+    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as destination:
+        shutil.copyfileobj(io.BytesIO(content) if isinstance(content, bytes) else content, destination)

@@ -1,5 +1,6 @@
 """deblur-many: the same results as deblur by Beam, whatever is killed on the way, from and to any file system."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -340,12 +341,21 @@ def test_a_step_that_fails_is_one_line(folder, inverter, tmp_path, monkeypatch):
 # In processes of their own
 
 
-def start(inputs, output, *flags):
-    """Starts the command on two processes."""
-    words = [COMMAND, "deblur-many", inputs, "--output", output, "--model", "lite", "--workers", "2", *flags]
-    return subprocess.Popen(
-        [sys.executable, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+@pytest.fixture
+def start():
+    """A function that starts the command on two processes. What still runs at the end of the test is killed."""
+    started = []
+
+    def begin(inputs, output):
+        words = [COMMAND, "deblur-many", inputs, "--output", output, "--model", "lite", "--workers", "2"]
+        command = [sys.executable, *map(str, words)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def workers_of(process):
@@ -355,12 +365,13 @@ def workers_of(process):
 
 
 @pytest.mark.slow
-def test_killed_at_five_random_moments_the_same_command_finishes_the_rest(tmp_path):
+def test_killed_at_five_random_moments_the_same_command_finishes_the_rest(start, tmp_path):
     inputs, output, rng = awkward(tmp_path / "in", 300), tmp_path / "out", np.random.default_rng(32)
     output.mkdir()
     for number, moment in enumerate(np.sort(rng.choice(150, 5, replace=False))):
         process = start(inputs, output)
-        wait_until(lambda moment=moment: len(files(output)) > moment, process)
+        working = functools.partial(workers_of, process)
+        wait_until(lambda working=working, moment=moment: working() and len(files(output)) > moment, process)
         victim = process if number % 2 else rng.choice(workers_of(process))
         victim.kill()
         process.communicate(timeout=60)
@@ -373,7 +384,7 @@ def test_killed_at_five_random_moments_the_same_command_finishes_the_rest(tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_all_processes(number, status, tmp_path):
+def test_a_signal_ends_all_processes(number, status, start, tmp_path):
     process = start(awkward(tmp_path / "in", 300), tmp_path / "out")
     wait_until(lambda: len(files(tmp_path / "out")) > 5, process)
     workers = workers_of(process)

@@ -52,7 +52,7 @@ def pipeline_options(runner: str, workers: int, flags: Iterable[str]) -> Pipelin
     try:
         with contextlib.redirect_stderr(said):
             parsed = PipelineOptions(options)
-            parsed.get_all_options()
+            parsed.get_all_options(retain_unknown_options=True)  # runners add their own
     except SystemExit as end:
         raise InputError(f"--beam: {said.getvalue().strip().rpartition('error: ')[2]}") from end
     return parsed

@@ -26,6 +26,7 @@ pytest.importorskip("apache_beam", reason="needs the extra beam")
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.localfilesystem import LocalFileSystem
+from apache_beam.runners.portability import prism_runner
 
 from unet_deblur_tf.restoring.many import running, storage, worker
 from unet_deblur_tf.restoring.many.pipeline import deblur_many
@@ -292,6 +293,13 @@ def test_the_network_is_loaded_once(folder, inverter, tmp_path, monkeypatch):
     assert len(made) == 1
 
 
+def test_prism_does_not_take_the_place_of_the_direct_runner(folder, inverter, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(prism_runner, "PrismRunner", lambda: asked.append(1))
+    assert many(folder, inverter, tmp_path / "out").restored == 2
+    assert not asked
+
+
 def test_processes_share_the_memory(inverter, monkeypatch):
     network = worker.Network(str(inverter), 4, memory=12e9, strength=0.5)
     assert network.load().restore.options.memory == 3e9
@@ -414,6 +422,8 @@ def test_a_runner_that_is_asked_by_the_job_service(tmp_path):
 
 
 def test_options_reach_the_file_systems():
-    options = running.pipeline_options(running.LOCAL, 1, ["s3_endpoint_url=http://localhost:1"])
+    options = running.pipeline_options("direct", 2, ["s3_endpoint_url=http://localhost:1"])
     FileSystems.set_options(options)
-    assert options.get_all_options()["s3_endpoint_url"] == "http://localhost:1"
+    parsed = options.get_all_options()
+    assert parsed["s3_endpoint_url"] == "http://localhost:1"
+    assert (parsed["direct_num_workers"], parsed["direct_running_mode"]) == (2, "multi_processing")

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -23,6 +24,7 @@ from unet_deblur_tf.restoring.many.worker import COUNTERS, FAILED, METRICS, Netw
 from unet_deblur_tf.utils.formats import PHOTOS, VIDEOS
 
 FAILURES = "failed.jsonl"
+DIRECT = "DirectRunner"
 
 
 class Counts(NamedTuple):
@@ -50,7 +52,7 @@ def deblur_many(
     quality: int = 95,
     allow_large: bool = False,
     allow_damaged: bool = False,
-    runner: str = running.LOCAL,
+    runner: str = DIRECT,
     workers: int = 1,
     beam_flags: Iterable[str] = (),
     progress: bool = True,
@@ -91,26 +93,19 @@ def deblur_many(
             raise InputError(f"There is no list {path}")
     with storage.reserved(output):
         network = Network(model, workers, **restoring)
-        about = _checked(network, in_this_process=runner == running.LOCAL and workers == 1)
+        about = _checked(network, in_this_process=running.is_direct(runner) and workers == 1)
         if progress:
             print(about, flush=True)
         pipeline = beam.Pipeline(options=options)
         arguments = _arguments(pipeline, inputs, lists, here)
         _add_steps(arguments, network, output, recursive, PhotoOptions(quality, allow_large, allow_damaged))
         began = time.monotonic()
-        try:
-            result = running.run(pipeline)
-        except (Stopped, KeyboardInterrupt):
-            if runner == running.LOCAL:  # what it left behind did not end its process
-                storage.remove_unfinished(output)
-            raise
-        seconds = time.monotonic() - began
-        storage.remove_unfinished(output)
-    counted = dict.fromkeys(COUNTERS, 0) | _counters(result)
-    if not any(counted.values()):
+        result = _finished(pipeline, output, running.is_direct(runner))
+    counts = Counts(**dict.fromkeys(COUNTERS, 0) | _counters(result), seconds=time.monotonic() - began)
+    if not any(counts[:-1]):
         known = sorted(PHOTOS | VIDEOS)
         raise InputError(f"No pictures in {', '.join([*inputs, *lists]) or 'no inputs'}: known are {', '.join(known)}")
-    return Counts(**counted, seconds=seconds)
+    return counts
 
 
 def _checked(network, in_this_process):
@@ -120,11 +115,30 @@ def _checked(network, in_this_process):
     """
     if in_this_process:
         network.model, about = network.check()
-    else:
-        spawn = multiprocessing.get_context("spawn")
+        return about
+    spawn = multiprocessing.get_context("spawn")
+    try:
         with ProcessPoolExecutor(1, spawn, initializer=logging.disable, initargs=(logging.WARNING,)) as pool:
             network.model, about = pool.submit(network.check).result()
+    except BrokenProcessPool as error:
+        raise running.RunFailed("the process that loads the network has died") from error
     return about
+
+
+def _finished(pipeline, output, direct):
+    """Runs a pipeline, and removes what killed processes have left. Returns Beam's result.
+
+    If a process has died, what it left stays, as the mark of what it was working on. Ctrl-C and SIGTERM say nothing of
+    a file.
+    """
+    try:
+        result = running.run(pipeline)
+    except (Stopped, KeyboardInterrupt):
+        if direct:  # the work of others goes on
+            storage.remove_unfinished(output)
+        raise
+    storage.remove_unfinished(output)
+    return result
 
 
 def _arguments(pipeline, inputs, lists, here):

@@ -15,15 +15,25 @@ from apache_beam.runners.runner import PipelineResult, PipelineState, create_run
 
 from unet_deblur_tf.errors import InputError, first_line
 
-LOCAL = "DirectRunner"
-# Beam's names of the threads that wait for a process of the DirectRunner, and for what it sends.
+# Beam's names of the threads that wait for a process of the DirectRunner and for what it sends, and what it runs.
 WORKER_THREADS = {"run_worker", "beam_control_read", "read_grpc_client_inputs"}
-
-WORKER_MODULE = "apache_beam.runners.worker.sdk_worker_main"  # what such a process runs
+WORKER_MODULE = "apache_beam.runners.worker.sdk_worker_main"
 
 
 class RunFailed(RuntimeError):
     """The pipeline did not reach its end; the message says why, in one line."""
+
+
+def is_direct(runner: str) -> bool:
+    """Whether a runner is the DirectRunner, which works on this machine alone.
+
+    Raises:
+        InputError: if there is no such runner.
+    """
+    try:
+        return isinstance(create_runner(runner), DirectRunner)
+    except Exception as error:  # each runner lacks something else
+        raise InputError(f"--runner {runner}: {first_line(error)}") from error
 
 
 def pipeline_options(runner: str, workers: int, flags: Iterable[str]) -> PipelineOptions:
@@ -37,16 +47,12 @@ def pipeline_options(runner: str, workers: int, flags: Iterable[str]) -> Pipelin
     Raises:
         InputError: if there is no such runner, or Beam refuses an option.
     """
-    try:
-        create_runner(runner)
-    except Exception as error:  # each runner lacks something else
-        raise InputError(f"--runner {runner}: {first_line(error)}") from error
-    options = [f"--runner={runner}", "--default_sdk_harness_log_level=ERROR"]
-    if runner == LOCAL:
+    options = [f"--runner={runner}"]
+    if is_direct(runner):
         # The DirectRunner leaves pipelines to Prism if it can, which has no processes. Not those with this option.
-        options.append("--allow_unsafe_triggers")
-    if runner == LOCAL and workers > 1:
-        options += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
+        options += ["--allow_unsafe_triggers", "--default_sdk_harness_log_level=ERROR"]
+        if workers > 1:
+            options += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
     options += [f"--{flag}" for flag in flags]
     said = io.StringIO()
     try:

@@ -60,8 +60,10 @@ class Network:
         path = find_model(self.model)
         model = self.model if pretrained.is_own(path) else str(path.absolute())
         scales = restore.scales or "built in"
-        shares = f"; {self.workers} processes share the memory" if self.workers > 1 else ""
-        return model, f"{path}, pooling {restore.pooling}, scales {scales}{shares}"
+        about = f"{path}, pooling {restore.pooling}, scales {scales}"
+        if self.workers > 1:
+            about += f"; {self.workers} processes on a machine, each with at most {restore.options.memory / 1e9:.1f} GB"
+        return model, "\n".join(filter(None, (about, restore.advice)))
 
     def _load(self):
         # The number of threads stays what TensorFlow chooses, although the processes share the cores: with another one,

@@ -253,7 +253,7 @@ def test_wrong_command_lines_are_noticed(line, error):
 @pytest.mark.parametrize("script", SCRIPTS, ids=short)
 def test_command_lines_of_docstrings_parse(script):
     text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
-    text = text.replace("{program}", f"unet-deblur {script.stem}")
+    text = text.replace("{program}", f"unet-deblur {script.stem.replace('_', '-')}")
     lines = [re.split(r" {2,}|`|: ", line.strip())[0] for line in text.splitlines()]  # what it does stands beside it
     wrong = {shlex.join(words): error for words in commands("\n".join(lines)) if (error := check(words, True))}
     assert not wrong

@@ -18,9 +18,9 @@ import unet_deblur_tf
 from unet_deblur_tf.commands.main import COMMANDS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# `app` is no script in a clone.
-SCRIPTS = tuple(name for name in COMMANDS if name != "app")
-HEAVY = ("gradio", "jax", "keras", "matplotlib", "numpy", "tensorflow", "torch")
+# These are no scripts in a clone.
+SCRIPTS = tuple(name for name in COMMANDS if name not in ("app", "deblur-many"))
+HEAVY = ("apache_beam", "gradio", "jax", "keras", "matplotlib", "numpy", "tensorflow", "torch")
 
 # Runs each line of JSON on stdin, [file of a script or "", program, *arguments], as a command in one process; prints as
 # JSON what each said, and which of the heavy packages were imported on the way.
@@ -122,7 +122,7 @@ def test_version(said):
 
 def test_the_help_names_each_command_and_what_it_is_for(said):
     for name in COMMANDS:
-        module = importlib.import_module(f"unet_deblur_tf.commands.{name}")
+        module = importlib.import_module(f"unet_deblur_tf.commands.{name.replace('-', '_')}")
         words = rf"^ +{name} +{re.escape(module.__doc__.splitlines()[0][:40])}"
         assert re.search(words, said["unet-deblur", "--help"], re.MULTILINE)
 

@@ -33,6 +33,12 @@ def add_arguments(parser):
     parser.add_argument("--recursive", action="store_true", help="include the subfolders of folders")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument("--compare", action="store_true", help="also write NAME_compare.png, before and after")
+    add_photo_arguments(parser)
+    flags.add_restoring_arguments(parser)
+
+
+def add_photo_arguments(parser):
+    """Adds the flags that decide how photos are read and written."""
     parser.add_argument(
         "--quality", type=quality, default=95, help="quality of JPEG, WebP and HEIC (default: %(default)s)"
     )
@@ -40,7 +46,6 @@ def add_arguments(parser):
     parser.add_argument(
         "--allow-damaged", action="store_true", help="restore what is there of JPEG files that end too early"
     )
-    flags.add_restoring_arguments(parser)
 
 
 def main(arguments):

@@ -12,8 +12,8 @@ from pathlib import Path
 from unet_deblur_tf.utils import scripts
 
 # Arguments that are paths or may be, besides those of type `Path`.
-PATHS = {"cache_dir", "data", "data_dir", "inputs", "model", "output", "start_from"}
-COMMANDS = ("deblur", "train", "evaluate", "export", "explain", "app")
+PATHS = {"cache_dir", "data", "data_dir", "inputs", "lists", "model", "output", "start_from"}
+COMMANDS = ("deblur", "deblur-many", "train", "evaluate", "export", "explain", "app")
 
 
 def main():
@@ -67,7 +67,7 @@ def run_script(name):
 
 
 def _module(name):
-    return importlib.import_module(f"unet_deblur_tf.commands.{name}")
+    return importlib.import_module(f"unet_deblur_tf.commands.{name.replace('-', '_')}")
 
 
 def _description(module, program):

@@ -118,8 +118,7 @@ def restore_jobs(
     restore = Restorer(model, progress, **restoring)
     if progress:
         cost = "; the mean of 8 flips and turns: 8 times the time" if restore.options.ensemble else ""
-        scales = restore.scales or "built in"
-        print(f"{model}, pooling {restore.pooling}, scales {scales}, {restore.precision} in {restore.runtime}{cost}")
+        print(f"{model}, {restore.about}{cost}")
         if restore.advice:
             print(restore.advice)
 

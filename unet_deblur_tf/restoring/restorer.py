@@ -82,6 +82,11 @@ class Restorer:
         turns = list(itertools.product((False, True), repeat=3))  # see `_turned`
         self._turns = turns if self.options.ensemble else turns[:1]
 
+    @property
+    def about(self) -> str:
+        """How it restores, in words for the user."""
+        return f"pooling {self.pooling}, scales {self.scales or 'built in'}, {self.precision} in {self.runtime}"
+
     def __call__(
         self, picture: np.ndarray, progress: bool = False, on_step: Callable[[int, int], None] | None = None
     ) -> np.ndarray:

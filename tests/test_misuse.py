@@ -79,9 +79,10 @@ def test_channels_first_is_refused():
         keras.config.set_image_data_format("channels_last")
 
 
-def deblur(folder, picture, **environment):
+def deblur(folder, picture, runtime="tensorflow", **environment):
     keras.utils.save_img(folder / "photo.png", picture, scale=False)
     command = [sys.executable, "-m", "unet_deblur_tf", "deblur", "photo.png", "--model", "lite", "--overwrite"]
+    command += ["--runtime", runtime]
     done = subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (folder / "restored/photo.png").exists()
@@ -104,3 +105,7 @@ def test_keras_settings_from_elsewhere_are_set_aside(tmp_path, picture):
     said, found = deblur(tmp_path, picture, KERAS_BACKEND="torch")
     assert said == ["KERAS_BACKEND=torch is set aside: this command runs on TensorFlow"]
     assert found == expected
+    # The conversion for another runtime does not take them either.
+    expected = deblur(tmp_path, picture, "onnxruntime")[1]
+    settings = dict(KERAS_HOME=str(tmp_path / "home"), KERAS_BACKEND="torch", XDG_CACHE_HOME=str(tmp_path / "empty"))
+    assert deblur(tmp_path, picture, "onnxruntime", **settings)[1] == expected

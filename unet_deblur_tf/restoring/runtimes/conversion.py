@@ -16,6 +16,7 @@ from unet_deblur_tf.models.loading import at_chosen_scales, load_network
 from unet_deblur_tf.models.scales import trunk_of
 from unet_deblur_tf.restoring.runtimes.facts import PARTS
 from unet_deblur_tf.restoring.runtimes.keras_parts import facts_of, part_of
+from unet_deblur_tf.utils.scripts import quiet_tensorflow
 
 
 def convert(source: Path, pooling: str, scales: int | None, folder: Path) -> None:
@@ -38,6 +39,7 @@ def convert(source: Path, pooling: str, scales: int | None, folder: Path) -> Non
 
 if __name__ == "__main__":
     source, pooling, scales, folder = sys.argv[1:]
+    quiet_tensorflow()  # sets the user's settings of Keras aside, too
     try:
         convert(Path(source), pooling, json.loads(scales), Path(folder))
     except InputError as error:

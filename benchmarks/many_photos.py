@@ -126,14 +126,13 @@ def compare(name, count, arguments, folder):
     return rows
 
 
-def on_paper(rate, cores, price):
-    """What a million photos take, as a sentence, from the photos that a machine of so many cores restores a second."""
-    hours = MILLION / rate / 3600
-    dollars = hours * cores * price / MILLION * 1000
+def on_paper(core_seconds, cores, price):
+    """What a million photos take and cost, as a sentence, from the core-seconds of one."""
+    hours = MILLION * core_seconds / 3600
     return (
-        f"A million photos of 12 megapixels at {1 / rate:.1f} s each: {hours:,.0f} hours on one such machine of "
-        f"{cores} cores, a day on {np.ceil(hours / 24):.0f} of them, {dollars:.2f} dollars for a thousand photos at "
-        f"{price} dollars for a core and hour"
+        f"A million photos of 12 megapixels at {core_seconds:.1f} core-seconds each: {hours:,.0f} core-hours, a day on "
+        f"{np.ceil(hours / 24 / cores):.0f} machines of {cores} cores, {hours * price:,.0f} dollars at {price} dollars "
+        f"for a core and hour, {100 * hours * price / MILLION:.3f} cents for a photo"
     )
 
 
@@ -147,7 +146,8 @@ def main(arguments):
                 continue
             rows = compare(name, count, arguments, Path(folder))
             if name == "huge":
-                print(f"\n{on_paper(max(row['rate'] for row in rows), about['cores'], arguments.price)}")
+                best = min(row["computed"] for row in rows[1:])
+                print(f"\n{on_paper(best, about['cores'], arguments.price)}")
 
 
 if __name__ == "__main__":

@@ -351,20 +351,21 @@ def test_a_step_that_fails_is_one_line(folder, inverter, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def start():
-    """A function that starts the command. What still runs at the end of the test is killed."""
+def start(tmp_path):
+    """A function that starts the command, which writes to said.txt. What runs at the end of the test is killed."""
     started = []
 
     def begin(inputs, output, workers=2):
         words = [COMMAND, "deblur-many", inputs, "--output", output, "--model", "lite", "--workers", workers]
         command = [sys.executable, *map(str, words)]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
+        with (tmp_path / "said.txt").open("w") as said:
+            started.append(subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True))
         return started[-1]
 
     yield begin
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def workers_of(process):
@@ -387,11 +388,11 @@ def test_killed_at_five_random_moments_the_same_command_finishes_the_rest(start,
         wait_until(lambda working=working, moment=moment: working() and len(files(output)) > moment, process)
         victim = process if number % 2 else rng.choice(workers_of(process))
         victim.kill()
-        process.communicate(timeout=60)
+        process.wait(60)
         assert process.returncode == (-signal.SIGKILL if number % 2 else 1)
     process = start(inputs, output)
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode == 1, said  # for the damaged files
+    assert process.wait(600) == 1  # for the damaged files
+    assert "failed (failed.jsonl there says why)" in (tmp_path / "said.txt").read_text(errors="replace")
     assert_as_deblur(inputs, "lite", output, tmp_path / "reference")
 
 
@@ -404,9 +405,10 @@ def test_a_signal_ends_all_processes(number, status, count, start, tmp_path):
     wait_until(lambda: len(files(tmp_path / "out")) > 5, process)
     workers = workers_of(process)
     assert len(workers) == (2 if count == 2 else 0)  # one is the command itself
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == status
+    # Ctrl-C in a terminal goes to all processes, `kill` to one.
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    assert process.wait(60) == status
+    assert "Traceback" not in (tmp_path / "said.txt").read_text(errors="replace")
     assert psutil.wait_procs(workers, timeout=10)[1] == []
     assert not (tmp_path / "out/.unfinished").exists()
 

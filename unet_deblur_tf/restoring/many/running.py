@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import signal
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
@@ -86,6 +87,8 @@ def run(pipeline: beam.Pipeline) -> PipelineResult:
 
 def _run_for(outcome, pipeline):
     """Sets a future to the result of a pipeline."""
+    # The processes inherit it. Ctrl-C in a terminal goes to all, and each would answer with a stack trace of its own.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         result = pipeline.run()
         state = result.wait_until_finish()

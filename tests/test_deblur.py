@@ -42,7 +42,7 @@ def test_the_command_goes_on_after_bad_files_and_names_them(folder, inverter, tm
     assert "3 restored in restored/" in done.stdout
     failures = done.stderr[done.stderr.index("3 could not be restored") :]
     for part in (
-        "holiday/text.png cannot be read",
+        "holiday/text.png cannot be read as a picture: its format is not known",
         "holiday/short.jpg cannot be read",
         "gone.png: there is no such file",
     ):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
@@ -128,7 +128,9 @@ def _opened(path, allow_large, header=False):
             f"{path} has more than {limit:,} pixels: --allow-large, if it comes from someone you trust"
         ) from error
     except Exception as error:  # a damaged file can fail in any way
-        message = f"{path} cannot be read as a picture: {error}"
+        # Pillow's own message has the address of an object in it.
+        reason = "its format is not known" if isinstance(error, UnidentifiedImageError) else error
+        message = f"{path} cannot be read as a picture: {reason}"
         if "truncated" in str(error) and data and data.startswith(b"\xff\xd8\xff"):
             raise CutShort(f"{message}: --allow-damaged restores what is there") from error
         raise InputError(message) from error

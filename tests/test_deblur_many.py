@@ -285,10 +285,8 @@ def test_two_commands_do_not_write_to_one_folder(folder, inverter, tmp_path):
 
 
 def test_the_network_is_loaded_once(folder, inverter, tmp_path, monkeypatch):
-    from unet_deblur_tf.restoring import restorer
-
-    made, original = [], restorer.Restorer
-    monkeypatch.setattr(restorer, "Restorer", lambda *args, **options: made.append(1) or original(*args, **options))
+    made, original = [], worker.Restorer
+    monkeypatch.setattr(worker, "Restorer", lambda *args, **options: made.append(1) or original(*args, **options))
     assert many(folder, inverter, tmp_path / "out", recursive=True).restored == 3
     assert len(made) == 1
 

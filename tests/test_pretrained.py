@@ -177,3 +177,14 @@ def test_weights_in_float16_score_the_same(name, blurred_scenes, tmp_path):
     for blurred, sharp in blurred_scenes:
         scores = [psnr(Restorer(each)(blurred), sharp) for each in (network, half)]
         assert scores[1] == pytest.approx(scores[0], abs=0.01)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bfloat16_and_other_runtimes_score_the_same(name, blurred_scenes):
+    """So that `--precision auto` and `--runtime auto` can choose by time alone."""
+    ways = [dict(precision="float32"), dict(precision="mixed_bfloat16"), dict(runtime="onnxruntime")]
+    float32, bfloat16, onnxruntime = (Restorer(name, **{"runtime": "tensorflow", **way}) for way in ways)
+    for blurred, sharp in blurred_scenes:
+        expected = psnr(float32(blurred), sharp)
+        assert psnr(bfloat16(blurred), sharp) == pytest.approx(expected, abs=0.05)
+        assert psnr(onnxruntime(blurred), sharp) == pytest.approx(expected, abs=0.001)

@@ -7,11 +7,9 @@ import numpy as np
 import psutil
 
 from unet_deblur_tf.models import pretrained
-from unet_deblur_tf.restoring.options import RestoringOptions
 from unet_deblur_tf.restoring.restorer import Restorer
-from unet_deblur_tf.restoring.runtimes import choose_runtime
+from unet_deblur_tf.restoring.runtimes import start_quietly
 from unet_deblur_tf.utils.hardware import free_memory
-from unet_deblur_tf.utils.scripts import quiet_tensorflow
 
 # The networks of the package, the default one first.
 NAMES = tuple(sorted(pretrained.manifest()["networks"], key=pretrained.manifest()["default"].__ne__))
@@ -38,8 +36,7 @@ class Networks:
         """
         with self._lock:
             if (name, ensemble) not in self._restorers:
-                if choose_runtime(name, RestoringOptions()) == "tensorflow":
-                    quiet_tensorflow()
+                start_quietly(name)
                 memory = psutil.Process().memory_info().rss + min(free_memory() / 2, MEMORY)
                 self._restorers[name, ensemble] = Restorer(name, ensemble=ensemble, memory=memory)
             return self._restorers[name, ensemble]

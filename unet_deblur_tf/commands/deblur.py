@@ -12,7 +12,6 @@ import argparse
 import sys
 
 from unet_deblur_tf.commands import flags
-from unet_deblur_tf.utils.scripts import quiet_tensorflow
 
 
 def quality(text):
@@ -70,11 +69,8 @@ def _restore(jobs, options):
     """Restores the files. Returns those that were written, and those that failed."""
     from unet_deblur_tf.restoring.deblur import restore_jobs
     from unet_deblur_tf.restoring.options import RestoringOptions
-    from unet_deblur_tf.restoring.runtimes import choose_runtime
+    from unet_deblur_tf.restoring.runtimes import start_quietly
 
-    chosen = RestoringOptions(**{field: options[field] for field in RestoringOptions.__dataclass_fields__})
-    if choose_runtime(options["model"], chosen) == "tensorflow":
-        quiet_tensorflow()
-
+    start_quietly(options["model"], **{field: options[field] for field in RestoringOptions.__dataclass_fields__})
     outcome = restore_jobs(jobs, **options)
     return outcome.written, outcome.failed

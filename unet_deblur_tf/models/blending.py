@@ -1,4 +1,4 @@
-"""How much of the coarse result a blend of two scales takes, see `scales`.
+"""How much of the coarse result a blend of two scales takes, and the sizes at all scales: `scales` without Keras.
 
 With y what a network makes of the picture x, and h what it makes of x at half the size:
 
@@ -28,3 +28,8 @@ def blend_share(fine, coarse, ops=np):
         The share, in 0..1.
     """
     return ops.clip(SLOPE * (coarse / ops.maximum(fine, LEAST_CORRECTION) - THRESHOLD), 0.0, 1.0)
+
+
+def sizes_at(scales: int, height: int, width: int) -> list[tuple[int, int]]:
+    """The (height, width) of a picture at each of a number of scales, from the largest to the smallest."""
+    return [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(scales)]

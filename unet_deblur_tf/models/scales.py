@@ -23,7 +23,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from unet_deblur_tf.models.blending import blend_share
+from unet_deblur_tf.models.blending import blend_share, sizes_at
 from unet_deblur_tf.models.layers import PACKAGE, BilinearUpsampling2D, CropLike, ReflectPadding2D
 
 
@@ -144,7 +144,7 @@ def scales_of(network: keras.Model) -> int:
 
 def sizes_of(network: keras.Model, height: int, width: int) -> list[tuple[int, int]]:
     """The (height, width) of a picture at each scale of a network, from the largest to the smallest."""
-    return [(-(-height // 2**halvings), -(-width // 2**halvings)) for halvings in range(scales_of(network))]
+    return sizes_at(scales_of(network), height, width)
 
 
 def change_trunk(network: keras.Model, change: Callable[[keras.Model], keras.Model]) -> keras.Model:

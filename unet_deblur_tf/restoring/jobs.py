@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import make_folder
-from unet_deblur_tf.utils.formats import PHOTOS, VIDEOS, is_photo, is_video, output_name
+from unet_deblur_tf.utils.formats import PHOTOS, VIDEOS, is_to_restore, output_name
 
 
 class Jobs(NamedTuple):
@@ -116,4 +116,4 @@ def _without_results(files, root, output):
 
 def _is_known(path):
     """Whether a path is a picture or a video by its ending, and not hidden."""
-    return path.is_file() and (is_photo(path) or is_video(path)) and not path.name.startswith(".")
+    return path.is_file() and is_to_restore(path)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from unet_deblur_tf.configs import CELL
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.models.blending import ENSEMBLE_FACTOR, blend_share
+from unet_deblur_tf.models.blending import ENSEMBLE_FACTOR, blend_share, sizes_at
 from unet_deblur_tf.restoring.memory import restoring_bytes_per_pixel
 from unet_deblur_tf.restoring.options import RestoringOptions
 from unet_deblur_tf.restoring.runtimes import OutOfMemory, TooManyPixels, open_network
@@ -176,8 +176,7 @@ class Restorer:
 
     def _steps(self, height, width, tile):
         """The number of times that a tile goes through the network."""
-        halved = (2**halvings for halvings in range(self._scales))
-        return sum(self._tiled.steps(-(-height // by), -(-width // by), tile) for by in halved)
+        return sum(self._tiled.steps(*size, tile) for size in sizes_at(self._scales, height, width))
 
     def _bands(self, picture, tile, done, scales) -> Iterator[tuple[int, np.ndarray]]:
         """Restores a picture band by band, from top to bottom: what `scales.at_scales` computes, pass by pass.

@@ -21,6 +21,11 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS
 
 
+def is_to_restore(path: Path) -> bool:
+    """Whether a file of a folder is a photo or a video by its ending, and not hidden."""
+    return (is_photo(path) or is_video(path)) and not path.name.startswith(".")
+
+
 def output_name(name: Path) -> Path:
     """The file name under which a restored photo or video is written."""
     return name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix))

@@ -12,7 +12,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from unet_deblur_tf.errors import first_line
 from unet_deblur_tf.restoring.many import storage
-from unet_deblur_tf.utils.formats import is_photo, is_video, output_name
+from unet_deblur_tf.utils.formats import is_photo, is_to_restore, is_video, output_name
 
 REFUSED = "refused"
 ORIGINAL = (-1, "", "")  # a claim of `_settle`, before all others
@@ -76,7 +76,7 @@ def _named(argument, output, recursive):
     """The files of an argument: list of (path, name below the output folder), or None if there is no such file."""
     if _is_folder(argument):
         root = argument.rstrip("/")
-        files = [path for path in storage.files_in(root, recursive) if _is_known(path)]
+        files = [path for path in storage.files_in(root, recursive) if is_to_restore(PurePosixPath(path))]
         if not files and not storage.is_local(root):  # where there are no empty folders
             return None
         return [(path, path.removeprefix(root).lstrip("/")) for path in files if not _is_inside(path, output)]
@@ -94,12 +94,6 @@ def _is_folder(argument):
         return storage.is_local_folder(argument)
     name = PurePosixPath(argument)
     return argument.endswith("/") or not (glob.has_magic(argument) or is_photo(name) or is_video(name))
-
-
-def _is_known(path):
-    """Whether a path is a picture or a video by its ending, and not hidden."""
-    name = PurePosixPath(path)
-    return (is_photo(name) or is_video(name)) and not _is_hidden(path)
 
 
 def _is_hidden(path):

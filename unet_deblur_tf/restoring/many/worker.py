@@ -16,12 +16,10 @@ from unet_deblur_tf.models import pretrained
 from unet_deblur_tf.models.finding import find_model
 from unet_deblur_tf.restoring import video
 from unet_deblur_tf.restoring.many import storage
-from unet_deblur_tf.restoring.options import RestoringOptions
 from unet_deblur_tf.restoring.restorer import Restorer
-from unet_deblur_tf.restoring.runtimes import choose_runtime
+from unet_deblur_tf.restoring.runtimes import start_quietly
 from unet_deblur_tf.utils.formats import is_video
 from unet_deblur_tf.utils.hardware import free_memory
-from unet_deblur_tf.utils.scripts import quiet_tensorflow
 
 METRICS = "deblur_many"
 RESTORED, KEPT, FAILED = COUNTERS = "restored", "kept", "failed"
@@ -69,8 +67,7 @@ class Network:
     def _load(self):
         # The number of threads stays what the runtime chooses, although the processes share the cores: with another
         # one, results differ from those of `deblur` in the last bit.
-        if choose_runtime(self.model, RestoringOptions(**self.restoring)) == "tensorflow":
-            quiet_tensorflow()
+        start_quietly(self.model, **self.restoring)
         return Loaded(Restorer(self.model, **{**self.restoring, "memory": self._memory()}))
 
     def _memory(self):

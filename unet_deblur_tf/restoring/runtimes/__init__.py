@@ -16,6 +16,7 @@ from unet_deblur_tf.models import pretrained
 from unet_deblur_tf.models.finding import find_model
 from unet_deblur_tf.restoring.options import RestoringOptions
 from unet_deblur_tf.utils.hardware import has_gpu
+from unet_deblur_tf.utils.scripts import quiet_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -61,6 +62,20 @@ def choose_runtime(model: "str | Path | keras.Model | None", options: RestoringO
             f'--runtime {options.runtime} needs {missing}: pip install "unet_deblur_tf[{options.runtime}]"'
         )
     return options.runtime
+
+
+def start_quietly(model: "str | Path | keras.Model | None", **restoring) -> None:
+    """Imports TensorFlow as the commands do, see `scripts.quiet_tensorflow`, if it is what computes.
+
+    Args:
+        model: see `choose_runtime`.
+        **restoring: the fields of `RestoringOptions`.
+
+    Raises:
+        InputError: see `choose_runtime`.
+    """
+    if choose_runtime(model, RestoringOptions(**restoring)) == "tensorflow":
+        quiet_tensorflow()
 
 
 def open_network(

@@ -108,6 +108,9 @@ def compare(name, count, arguments, folder):
     """Measures all commands on pictures of one size, prints a table, and returns its rows."""
     photos = folder / name
     make_photos(photos, SIZES[name], count)
+    # Once unmeasured: the first call of all may convert the network, and files come from the disk.
+    run(["deblur"], next(photos.iterdir()), folder / "before", arguments.model)
+    shutil.rmtree(folder / "before")
     commands = [["deblur"], *(["deblur-many", "--workers", str(number)] for number in arguments.workers)]
     height, width = SIZES[name]
     print(f"\n{count} pictures of {width}x{height}\n")

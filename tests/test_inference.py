@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 from helpers import SMALL_WIDTHS, of_each_style, random_pictures, randomise, thin
 
-from unet_deblur_tf.acceleration import inference, levels, winograd
-from unet_deblur_tf.acceleration.inference import Convolution, LevelCompression, WinogradConvolution, for_inference
+from unet_deblur_tf.acceleration import compression, levels, winograd
+from unet_deblur_tf.acceleration.compression import LevelCompression
+from unet_deblur_tf.acceleration.convolutions import Convolution, WinogradConvolution
+from unet_deblur_tf.acceleration.inference import for_inference
 from unet_deblur_tf.acceleration.levels import MIN_UPSAMPLED_CHANNELS, LevelConvolution, for_training
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.models.scales import trunk_of
@@ -172,7 +174,7 @@ def test_level_convolution(factors, size):
 @pytest.mark.parametrize("factors", [(1,), (1, 2), (2, 1, 4), (8, 8), (4, 2, 1, 2, 8)])
 def test_level_compression(factors, widest, monkeypatch):
     """Next to what it stands for: upsample, join, scale and shift, activate, convolve."""
-    monkeypatch.setattr(inference, "WIDEST", widest)
+    monkeypatch.setattr(compression, "WIDEST", widest)
     rng = np.random.default_rng(sum(factors))
     channels, features, joined = random_levels(rng, factors, (16, 40))
     kernel = rng.normal(size=(1, 1, sum(channels), 5)).astype(np.float32)
@@ -181,6 +183,38 @@ def test_level_compression(factors, widest, monkeypatch):
     layer = LevelCompression(kernel, bias, factors, scale, shift, tf.nn.relu)
     np.testing.assert_allclose(layer(features), expected, atol=1e-4)
     assert layer.compute_output_shape([each.shape for each in features]) == (2, 16, 40, 5)
+
+
+@pytest.mark.parametrize("factors", [(2, 1), (2, 1, 4), (8, 1, 2, 4)])
+@pytest.mark.parametrize("rows", [1, 2, 5, 12])
+def test_compression_in_bands_of_rows(factors, rows):
+    """Next to all rows at once: every row, at the borders of the bands and of the picture, and with empty bands."""
+    rng = np.random.default_rng(rows)
+    channels, features, joined = random_levels(rng, factors, (max(factors) * rows, 24))
+    kernel, second = (rng.normal(size=size).astype(np.float32) for size in ((1, 1, sum(channels), 5), (3, 3, 5, 4)))
+    bias, scale, shift = (rng.normal(size=count).astype(np.float32) for count in (5, sum(channels), sum(channels)))
+    compressed = np.maximum(np.maximum(joined * scale + shift, 0) @ kernel[0, 0] + bias, 0)
+    expected = tf.nn.conv2d(compressed, second, 1, "SAME") + bias[:4]
+    rest = [tf.nn.relu, Convolution(second, bias[:4])]
+    layer = LevelCompression(kernel, bias, factors, scale, shift, tf.nn.relu, rest)
+    np.testing.assert_allclose(layer(features), expected, atol=2e-4)
+    assert layer.compute_output_shape([each.shape for each in features]) == expected.shape
+
+
+def test_what_is_wide_is_never_there_for_all_rows(monkeypatch):
+    """The finer a stage, the fewer of its rows are compressed at once, each time with a coarse row at each end."""
+    heights = []
+    compress = LevelCompression._compress
+
+    def recorded(layer, inputs):
+        output = compress(layer, inputs)
+        heights.append(output.shape[1])
+        return output
+
+    fast = for_inference(thin("concat_reduce"))
+    monkeypatch.setattr(LevelCompression, "_compress", recorded)
+    fast(random_pictures(256, 64))
+    assert heights == [32, 64, 64 + 4, 64 + 4, 64 + 8, 64 + 16, 64 + 16, 64 + 8]
 
 
 def test_what_is_compressed_at_once():

@@ -6,8 +6,7 @@
 - A convolution of upsampled levels is computed at their own, low resolution, see `levels`.
 - A 3x3 convolution of many channels is computed with fewer multiplications, see `winograd`.
 - Compression applies an activation between concatenation and its 1x1 convolution, so that convolution cannot move
-  before the upsampling. But it is a sum over the channels. It is computed for some channels at a time, so that only a
-  part of the upsampled levels is in memory at once.
+  before the upsampling. It is computed for some channels and some rows at a time, see `compression`.
 
 Training and `.keras` files use the network as `models.unet` builds it, which is the reference for this form.
 """
@@ -19,16 +18,15 @@ import numpy as np
 import tensorflow as tf
 
 from unet_deblur_tf.acceleration import winograd
+from unet_deblur_tf.acceleration.compression import LevelCompression
+from unet_deblur_tf.acceleration.convolutions import Convolution, WinogradConvolution
 from unet_deblur_tf.acceleration.levels import LevelConvolution, is_worthwhile
 from unet_deblur_tf.acceleration.rewriting import Concatenated, LazyTensor, call_layer, materialize, rewrite_graph
-from unet_deblur_tf.models.layers import double_size
 
 # The input of a restoring network: pictures of any size in 0..1.
 PICTURE = tf.TensorSpec((None, None, None, 3), tf.float32, name="image")
 
-# `LevelCompression` upsamples at most this multiple of its output channels at once. More channels take more memory,
-# fewer take more time.
-WIDEST = 2
+ACTIVATIONS = (keras.layers.ReLU, keras.layers.LeakyReLU)
 
 
 def for_inference(network: keras.Model, fewer_multiplications: bool | None = None) -> keras.Model:
@@ -60,12 +58,14 @@ def _call(fewer_multiplications, layer, *arguments, **keywords):
         make = functools.partial(call_layer, layer, *arguments, **keywords)
         if isinstance(layer, keras.layers.BatchNormalization):
             return inputs.then(make, *_scale_and_shift(layer))
-        if isinstance(layer, (keras.layers.ReLU, keras.layers.LeakyReLU)):
+        if isinstance(layer, ACTIVATIONS):
             return inputs.then(make, activation=layer)
     if type(layer) is keras.layers.Conv2D and _is_plain(layer):
         return _Convolved(fewer_multiplications, layer, inputs)
     if isinstance(layer, keras.layers.BatchNormalization) and isinstance(inputs, _Convolved):
         return inputs.then(*_scale_and_shift(layer))
+    if isinstance(layer, ACTIVATIONS) and isinstance(inputs, _Convolved) and inputs.compresses:
+        return _Compressed(inputs, layer)
     return call_layer(layer, *arguments, **keywords)
 
 
@@ -125,30 +125,42 @@ class _Convolved(LazyTensor):
         scale, shift = self.scale * scale, self.shift * scale + shift
         return _Convolved(self.fewer_multiplications, self.layer, self.inputs, scale, shift)
 
+    @property
+    def compresses(self):
+        """Whether this is the 1x1 convolution of concatenated levels."""
+        return isinstance(self.inputs, _Scaled) and self.layer.kernel_size == (1, 1)
+
     def _convolve(self):
         """Computes the output in the cheapest way that the inputs allow."""
         layer, inputs = self.layer, self.inputs
-        kernel = layer.kernel.numpy() * self.scale
-        bias = (layer.bias.numpy() if layer.use_bias else np.zeros(layer.filters, np.float32)) * self.scale + self.shift
-        if isinstance(inputs, _Scaled):
-            if layer.kernel_size == (1, 1):
-                return self._compress_levels(kernel, bias)
-            if inputs.is_plain and is_worthwhile(layer, inputs.joined):
-                return self._convolve_levels(kernel, bias)
-        return self._convolution(kernel, bias, layer.name)(materialize(inputs))
+        if self.compresses:
+            return self.compress()
+        if isinstance(inputs, _Compressed) and layer.kernel_size == (3, 3):
+            return inputs.convolved.compress([inputs.activation, self._convolution(*self._weights(), layer.name)])
+        if isinstance(inputs, _Scaled) and inputs.is_plain and is_worthwhile(layer, inputs.joined):
+            return self._convolve_levels()
+        return self._convolution(*self._weights(), layer.name)(materialize(inputs))
 
-    def _compress_levels(self, kernel, bias):
+    def _weights(self):
+        """Kernel and bias."""
+        layer = self.layer
+        bias = layer.bias.numpy() if layer.use_bias else np.zeros(layer.filters, np.float32)
+        return layer.kernel.numpy() * self.scale, bias * self.scale + self.shift
+
+    def compress(self, rest=()):
+        """Compresses levels, and applies the layers that follow."""
         joined = self.inputs.joined
         channels = sum(features.shape[-1] for features in joined.features)
         scale, shift = (np.broadcast_to(value, channels) for value in (self.inputs.scale, self.inputs.shift))
         compression = LevelCompression(
-            kernel, bias, joined.factors, scale, shift, self.inputs.activation,
+            *self._weights(), joined.factors, scale, shift, self.inputs.activation, rest,
             name=self.layer.name, dtype=self.layer.dtype_policy,
         )  # fmt: skip
         return compression(joined.features)
 
-    def _convolve_levels(self, kernel, bias):
+    def _convolve_levels(self):
         joined = self.inputs.joined
+        kernel, bias = self._weights()
         fine = np.repeat(joined.factors, [features.shape[-1] for features in joined.features]) == 1
         upsampled = Convolution(kernel[:, :, ~fine], name="upsampled", dtype=self.layer.dtype_policy)
         own = self._convolution(kernel[:, :, fine], bias, "own")
@@ -161,129 +173,14 @@ class _Convolved(LazyTensor):
         return Convolution(kernel, bias, name=name, dtype=policy)
 
 
-class Convolution(keras.layers.Layer):
-    """A "same" convolution with fixed weights.
+class _Compressed(LazyTensor):
+    """The activated output of a compression's 1x1 convolution.
 
     Args:
-        kernel: array `(height, width, channels, filters)`.
-        bias: array `(filters,)`, or None.
+        convolved: `_Convolved`, the output before the activation.
+        activation: Keras layer.
     """
 
-    def __init__(self, kernel, bias=None, **kwargs):
-        super().__init__(trainable=False, **kwargs)
-        self.kernel = self._constant(kernel, "kernel")
-        self.bias = None if bias is None else self._constant(bias, "bias")
-
-    def _constant(self, value, name):
-        return self.add_weight(value.shape, lambda shape, dtype: keras.ops.cast(value, dtype), name=name)
-
-    def call(self, inputs):
-        outputs = self._convolve(inputs)
-        return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
-
-    def _convolve(self, inputs):
-        return tf.nn.conv2d(inputs, self.kernel, 1, "SAME")
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.kernel.shape[-1])
-
-
-class WinogradConvolution(Convolution):
-    """A "same" 3x3 convolution with fixed weights, computed with fewer multiplications: see `winograd`.
-
-    Args:
-        kernel: array `(3, 3, channels, filters)`.
-        bias: array `(filters,)`, or None.
-    """
-
-    def __init__(self, kernel, bias=None, **kwargs):
-        super().__init__(winograd.transform_kernel(kernel), bias, **kwargs)
-
-    def _convolve(self, inputs):
-        return winograd.convolve(inputs, self.kernel)
-
-
-class LevelCompression(Convolution):
-    """Concatenates levels, scales, shifts and activates them, then applies a 1x1 convolution.
-
-    The layer takes coarser levels before they are upsampled. It scales and shifts them first, which gives the same
-    result as doing it after upsampling, and upsamples some channels at a time.
-
-    Args:
-        kernel: array `(1, 1, channels, filters)`, over the concatenated channels.
-        bias: array `(filters,)`.
-        factors: list with a power of two for each level: how many times smaller it is than the output.
-        scale, shift: arrays `(channels,)`, over the concatenated channels.
-        activation: function of a tensor, or None.
-
-    Input shape: a list of `(batch, height / factor, width / factor, channels)`.
-    Output shape: `(batch, height, width, filters)`.
-    """
-
-    def __init__(self, kernel, bias, factors, scale, shift, activation=None, **kwargs):
-        super().__init__(kernel, bias, **kwargs)
-        self.factors, self.activation = factors, activation
-        self.scale = self._constant(scale, "scale")
-        self.shift = self._constant(shift, "shift")
-
-    def call(self, inputs):
-        output = None
-        for piece in self._pieces([features.shape[-1] for features in inputs]):
-            # Each piece waits for the one before it, or several would be in memory at the output's resolution. The
-            # first one waits for all levels, or its result would stay in memory while earlier stages compute them.
-            with tf.control_dependencies(inputs if output is None else [output]):
-                features = self._upsample(inputs, piece)
-                if self.activation is not None:
-                    features = self.activation(features)
-                kernel = tf.concat([self.kernel[:, :, joined_channels] for _, _, joined_channels in piece], 2)
-                convolved = tf.nn.conv2d(features, kernel, 1, "SAME")
-                # The bias comes with the first piece: TensorFlow fuses it with the convolution.
-                output = tf.nn.bias_add(convolved, self.bias) if output is None else output + convolved
-        return output
-
-    def _pieces(self, channels):
-        """Divides the channels of all levels into the pieces that are convolved one after the other.
-
-        Args:
-            channels: list with the number of channels of each level.
-
-        Returns:
-            A list of pieces, from the coarsest level to the finest. A piece is a list of (index of the level, slice of
-            the level's channels, slice of the concatenated channels).
-        """
-        filters = self.bias.shape[0]
-        starts = np.cumsum([0, *channels])
-        pieces, width = [], 0
-        for level in sorted(range(len(channels)), key=lambda level: -self.factors[level]):
-            # At the output's resolution, concatenating more channels takes longer than adding up more results.
-            widest = filters if self.factors[level] == 1 else WIDEST * filters
-            for start in range(0, channels[level], widest):
-                stop = min(start + widest, channels[level])
-                width += stop - start
-                if width > widest or not pieces:
-                    pieces.append([])
-                    width = stop - start
-                pieces[-1].append((level, slice(start, stop), slice(starts[level] + start, starts[level] + stop)))
-        return pieces
-
-    def _upsample(self, inputs, piece):
-        """Scales, shifts and upsamples a piece. On the way up, coarser channels are concatenated with finer ones."""
-        features, factor = None, 1
-        for level, channels, joined_channels in piece:
-            finer = inputs[level][..., channels] * self.scale[joined_channels] + self.shift[joined_channels]
-            finer_factor = self.factors[level]
-            features = finer if features is None else tf.concat([_enlarge(features, factor // finer_factor), finer], -1)
-            factor = finer_factor
-        return _enlarge(features, factor)
-
-    def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape[0]
-        factor = self.factors[0]
-        return (batch, height and height * factor, width and width * factor, self.bias.shape[0])
-
-
-def _enlarge(features, factor):
-    """Bilinear upsampling by a power of two."""
-    while factor > 1:
-        features, factor = double_size(features), factor // 2
-    return features
+    def __init__(self, convolved, activation):
+        super().__init__(lambda: activation(convolved.tensor))
+        self.convolved, self.activation = convolved, activation

@@ -1,5 +1,6 @@
 """Losses and metrics against hand computation, NumPy and scikit-image."""
 
+import functools
 import math
 import os
 import subprocess
@@ -9,9 +10,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from unet_deblur_tf.configs import LOSSES
+from unet_deblur_tf.data.synthesis.scenes import scene
 from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.models.unet import unet
 from unet_deblur_tf.training import losses
@@ -112,16 +115,41 @@ def test_ssim_equals_scikit_image(batch):
             full=True,
         )
         expected = ssim_map[5:-5, 5:-5].mean()  # only windows that fit, as tf.image.ssim has it
-        np.testing.assert_allclose(metrics.ssim(true, pred)[index], expected, atol=1e-4)
-        np.testing.assert_allclose(losses.ssim_loss(true, pred)[index], 1 - expected, atol=1e-4)
-        np.testing.assert_allclose(metrics.shifted_ssim(true, pred)[index], expected, atol=1e-6)
+        np.testing.assert_allclose(metrics.structural_similarity(true, pred)[index], expected, atol=1e-6)
+        np.testing.assert_allclose(losses.ssim_loss(true, pred)[index], 1 - expected, atol=1e-6)
+        np.testing.assert_allclose(metrics.ssim(true, pred)[index], expected, atol=1e-4)  # of 8 bits
 
 
-def test_ssim_of_other_backends_is_that_of_tensorflow(batch, noise):
-    np.testing.assert_allclose(metrics.shifted_ssim(*noise), tf.image.ssim(*noise, 1.0), atol=1e-6)
-    np.testing.assert_allclose(metrics.shifted_ssim(batch[0], batch[0]), [1, 1], atol=1e-6)
+def test_ssim_and_its_gradient_are_those_of_tensorflow(batch, noise):
+    np.testing.assert_allclose(metrics.structural_similarity(batch[0], batch[0]), [1, 1], atol=1e-6)
     # In smooth pictures tf.image.ssim is off by 1e-5 itself.
-    np.testing.assert_allclose(metrics.shifted_ssim(*batch), tf.image.ssim(*batch, 1.0), atol=2e-5)
+    for pictures, tolerance in ((noise, 1e-6), (batch, 2e-5)):
+        true, pred = map(tf.constant, pictures)
+        results = []
+        for function in (metrics.structural_similarity, lambda true, pred: tf.image.ssim(true, pred, 1.0)):
+            with tf.GradientTape() as tape:
+                tape.watch(pred)
+                similarity = function(true, pred)
+            results.append((similarity, tape.gradient(similarity, pred)))
+        (ours, our_gradient), (theirs, their_gradient) = results
+        np.testing.assert_allclose(ours, theirs, atol=tolerance)
+        largest = np.abs(their_gradient).max()
+        np.testing.assert_allclose(our_gradient, their_gradient, atol=1e-3 * largest)
+
+
+def test_ssim_of_a_large_picture_is_exact():
+    """Where tf.image.ssim is not: it adds up the places in float32, one by one."""
+    rng = np.random.default_rng(0)
+    true = np.round(scene(rng, 720, 1280) * 255) / 255
+    pred = np.clip(true + rng.integers(-2, 3, true.shape) / 255, 0, 1)
+    means = functools.partial(gaussian_filter, sigma=1.5, axes=(0, 1), truncate=3.4)  # a window of 11
+    mean_t, mean_p = means(true), means(pred)
+    variances = means(true**2) - mean_t**2 + means(pred**2) - mean_p**2
+    luminance = (2 * mean_t * mean_p + 0.01**2) / (mean_t**2 + mean_p**2 + 0.01**2)
+    structure = (2 * (means(true * pred) - mean_t * mean_p) + 0.03**2) / (variances + 0.03**2)
+    expected = (luminance * structure)[5:-5, 5:-5].mean()
+    pictures = [picture[np.newaxis].astype(np.float32) for picture in (true, pred)]
+    np.testing.assert_allclose(metrics.structural_similarity(*pictures), [expected], atol=5e-6)
 
 
 def test_metrics_on_jax_are_those_on_tensorflow(noise, on_jax):
@@ -179,7 +207,7 @@ def test_fourier_loss_equals_numpy(batch, noise):
 
 def test_losses_and_metrics_of_pictures_whose_size_the_graph_does_not_know(batch):
     unknown = [tf.TensorSpec((None, None, None, 3))] * 2
-    for function in (*(getattr(losses, name) for name in NAMES), metrics.psnr, metrics.ssim, metrics.shifted_ssim):
+    for function in (*(getattr(losses, name) for name in NAMES), metrics.psnr, metrics.ssim):
         np.testing.assert_allclose(tf.function(function, unknown)(*batch), function(*batch), rtol=1e-5)
 
 

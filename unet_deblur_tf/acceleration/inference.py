@@ -6,7 +6,7 @@
 - A convolution of upsampled levels is computed at their own, low resolution, see `levels`.
 - A 3x3 convolution of many channels is computed with fewer multiplications, see `winograd`.
 - Compression applies an activation between concatenation and its 1x1 convolution, so that convolution cannot move
-  before the upsampling. It is computed for some channels and some rows at a time, see `compression`.
+  before the upsampling. It is computed for some rows at a time, see `compression`.
 
 Training and `.keras` files use the network as `models.unet` builds it, which is the reference for this form.
 """
@@ -150,10 +150,10 @@ class _Convolved(LazyTensor):
     def compress(self, rest=()):
         """Compresses levels, and applies the layers that follow."""
         joined = self.inputs.joined
-        channels = sum(features.shape[-1] for features in joined.features)
-        scale, shift = (np.broadcast_to(value, channels) for value in (self.inputs.scale, self.inputs.shift))
+        channels = [features.shape[-1] for features in joined.features]
+        scale, shift = (np.broadcast_to(value, sum(channels)) for value in (self.inputs.scale, self.inputs.shift))
         compression = LevelCompression(
-            *self._weights(), joined.factors, scale, shift, self.inputs.activation, rest,
+            *self._weights(), channels, joined.factors, scale, shift, self.inputs.activation, rest,
             name=self.layer.name, dtype=self.layer.dtype_policy,
         )  # fmt: skip
         return compression(joined.features)

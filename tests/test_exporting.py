@@ -207,7 +207,7 @@ def test_a_file_alone_is_exported_to_where_models_are(base, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "home").mkdir()
     shutil.copy(base / "model.keras", "home/net.keras")
-    export_network(model="home/net.keras", format=format)
+    export_network(model="home/net.keras", format=format, scales=1)
     made = {"savedmodel": "saved_models/net/1/saved_model.pb", "onnx": "saved_models/net/net.onnx"}[format]
     assert (tmp_path / made).is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "saved_models"]
@@ -298,7 +298,7 @@ def test_export_takes_what_was_trained_here_and_says_so(trained_here):
 
 def test_export_takes_the_packages_network_where_nothing_was_trained(tmp_path):
     pytest.importorskip("onnxruntime")
-    done = run_script_here("export.py", "--format", "onnx", cwd=tmp_path)
+    done = run_script_here("export.py", "--format", "onnx", "--scales", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     default = pretrained.manifest()["default"]
     assert re.search(rf"^saved_models/{default}/{default}\.onnx .*, {default}\)$", done.stdout, re.MULTILINE)

@@ -5,6 +5,7 @@ OpenVINO needs no format of its own: it reads the `serving_default` signature of
 
 import contextlib
 import io
+import os
 import warnings
 from pathlib import Path
 
@@ -74,6 +75,9 @@ def write_onnx(model: keras.Model, path: Path) -> None:
 
 
 def _write_onnx(network, path):
+    # Or tf2onnx copies the whole graph before each step of its optimization, to go on without one that fails. That
+    # takes a third of the time, and a step that fails is better known.
+    os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
     # Without a signature, Keras 3.15 exports only models that were called before.
     specs = [keras.InputSpec(tensor.dtype, tensor.shape, name=tensor.name) for tensor in network.inputs]
     signature = [specs if len(specs) > 1 else specs[0]]

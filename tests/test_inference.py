@@ -212,20 +212,20 @@ def test_a_stage_waits_for_all_its_levels(variant, layer, awaited, least):
     # Or what is computed of the first levels would be in memory while the others come about.
     fast = tf.function(for_inference(thin(variant)))
     graph = fast.get_concrete_function(tf.TensorSpec((1, 64, 64, 3))).graph
-    convolutions = [
-        op for op in graph.get_operations() if op.type in ("Conv2D", "BatchMatMulV2") and f"/{layer}" in op.name
-    ]
+    operations = graph.get_operations()
+    convolutions = [op for op in operations if op.type in ("Conv2D", "BatchMatMulV2") and f"/{layer}" in op.name]
     assert len(convolutions) >= least
-    for convolution in convolutions:
-        assert any(f"/{awaited}" in op.name for op in ancestors(convolution)), convolution.name
+    later = descendants(op for op in operations if f"/{awaited}" in op.name)
+    assert [op.name for op in convolutions if op not in later] == []
 
 
-def ancestors(op):
-    """All operations that are done before one."""
-    known, new = set(), {op}
+def descendants(ops):
+    """All operations that are done after one of some."""
+    known, new = set(), set(ops)
     while new:
         known |= new
-        new = {before for op in new for before in [*op.control_inputs, *(tensor.op for tensor in op.inputs)]} - known
+        after = [[*op._control_outputs, *(user for tensor in op.outputs for user in tensor.consumers())] for op in new]
+        new = {each for one in after for each in one} - known
     return known
 
 

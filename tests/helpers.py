@@ -188,6 +188,23 @@ GMACS = {
 FRAMES = [f"{split}/S{number}/{{}}/{number}.png" for split in ("train", "val", "test") for number in range(3)]
 
 
+def exact_ssim(true, pred):
+    """SSIM of two pictures in 0..1 by scikit-image, in float64, over the windows that fit, as in TensorFlow."""
+    from skimage.metrics import structural_similarity  # which the environments of tests/serving/ do not need
+
+    _, by_place = structural_similarity(
+        true.astype(float),
+        pred.astype(float),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        channel_axis=-1,
+        full=True,
+    )
+    return by_place[5:-5, 5:-5].mean()
+
+
 def random_pictures(height, width, count=1):
     """Noise, float32 `(count, height, width, 3)` in 0..1, the same for the same size."""
     return np.random.default_rng(height * 1000 + width).random((count, height, width, 3), dtype=np.float32)

@@ -128,13 +128,13 @@ def train(name, steps, arguments):
 
     keras.utils.set_random_seed(arguments.seed)
     network, model = make(name)
-    windows = Windows(arguments.crops, np.random.default_rng(arguments.seed))
+    windows = Windows(arguments.crops, arguments.seed)
     with tqdm(range(steps), desc=name, unit="step") as bar:
         for step in bar:
             part = step / steps
             rate = RECIPE["learning_rate"] * min(1, (part + 1e-3) / WARMUP) * (1 + math.cos(math.pi * part)) / 2
             model.optimizer.learning_rate.assign(rate)
-            loss = model.train_on_batch(*windows.draw(arguments.batch_size, arguments.crop))
+            loss = model.train_on_batch(*windows.draw(step, arguments.batch_size, arguments.crop))
             bar.set_postfix(loss=f"{float(loss):.4f}", refresh=False)
             model.reset_metrics()
     return network

@@ -53,6 +53,7 @@ def parse_arguments():
     parser.add_argument("--variant", choices=VARIANTS, default="multiscale", help="default: %(default)s")
     parser.add_argument("--start-from", default=None, metavar="MODEL", help="as train.py takes it")
     parser.add_argument("--seconds", type=float, default=math.inf, help="of this stretch (default: until stopped)")
+    parser.add_argument("--steps", type=flags.positive_int, help="of this stretch (default: until stopped)")
     parser.add_argument("--finish", type=flags.positive_int, metavar="STEPS", help="steps in which the rate falls to 0")
     parser.add_argument("--rate", type=float, default=2e-4, help="default: %(default)s")
     parser.add_argument("--batch-size", type=flags.positive_int, default=8, help="default: %(default)s")
@@ -75,7 +76,7 @@ def main(arguments):
 
     keras.config.set_dtype_policy(arguments.precision)
     training = Training(arguments)
-    windows = Windows(crops, np.random.default_rng([arguments.seed, training.step]))
+    windows = Windows(crops, arguments.seed)
     while not windows.ready():
         if not any(worker.is_alive() for worker in workers) and arguments.workers:
             raise InputError("The processes that render have ended")
@@ -85,7 +86,7 @@ def main(arguments):
             training.run(windows, arguments.finish, math.inf, falling=True)
             training.write_finished()
         else:
-            training.run(windows, None, arguments.seconds)
+            training.run(windows, arguments.steps, arguments.seconds)
     finally:
         for worker in workers:
             worker.terminate()
@@ -169,7 +170,7 @@ class Training:
             if falling:
                 rate *= (1 + math.cos(math.pi * (self.step - first) / steps)) / 2
             self.model.optimizer.learning_rate.assign(rate)
-            blurred, sharp = windows.draw(self.arguments.batch_size, self.arguments.crop)
+            blurred, sharp = windows.draw(self.step, self.arguments.batch_size, self.arguments.crop)
             targets = [sharp]
             for _ in range(self.scales - 1):
                 targets.append(half(targets[-1]))
@@ -218,8 +219,8 @@ class Training:
 class Windows:
     """The rendered crops and the real ones in a folder, from which batches are drawn."""
 
-    def __init__(self, folder, rng):
-        self.folder, self.rng = folder, rng
+    def __init__(self, folder, seed):
+        self.folder, self.seed = folder, seed
         self.files = {name: {} for name in SHARES}
         self.look(trained=0)
 
@@ -245,17 +246,21 @@ class Windows:
         self.look(trained=0)
         return all(self.files[name] for name in GROUPS)
 
-    def draw(self, batch_size, crop):
-        """(blurred, sharp), float32 in 0..1: of each group by its share, anywhere, in any of eight positions."""
+    def draw(self, step, batch_size, crop):
+        """(blurred, sharp), float32 in 0..1: of each group by its share, anywhere, in any of eight positions.
+
+        With the same files, a step has the same crops in every training, however many stretches it took.
+        """
+        rng = np.random.default_rng([self.seed, step])
         names = [name for name in SHARES if self.files[name]]
         shares = np.array([SHARES[name] for name in names])
         pairs = []
-        for name in self.rng.choice(names, batch_size, p=shares / shares.sum()):
-            crops = self.rng.choice(list(self.files[name]))
+        for name in rng.choice(names, batch_size, p=shares / shares.sum()):
+            crops = rng.choice(list(self.files[name]))
             pair = self.files[name][crops]
-            top, left = self.rng.integers(0, SIDE - crop + 1, 2)
-            pair = pair[self.rng.integers(len(pair)), :, top : top + crop, left : left + crop]
-            upside_down, mirrored, transposed = self.rng.random(3) < 0.5
+            top, left = rng.integers(0, SIDE - crop + 1, 2)
+            pair = pair[rng.integers(len(pair)), :, top : top + crop, left : left + crop]
+            upside_down, mirrored, transposed = rng.random(3) < 0.5
             pair = pair[:, :: -1 if upside_down else 1, :: -1 if mirrored else 1]
             pairs.append(pair.swapaxes(1, 2) if transposed else pair)
         pairs = np.stack(pairs).astype(np.float32) / 255

@@ -1,13 +1,14 @@
 """What the machine has, and which number format is faster on it."""
 
 import json
+import os
 import re
 
 import pytest
 import tensorflow as tf
 
 from unet_deblur_tf.restoring.deblur import deblur
-from unet_deblur_tf.utils import hardware, precision
+from unet_deblur_tf.utils import hardware, precision, scripts
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,26 @@ def test_what_linux_says_of_the_processor(tmp_path, text, words):
 
 def test_other_systems_do_not_tell(tmp_path):
     assert hardware.instructions(tmp_path / "cpuinfo") == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted", "given"),
+    [
+        ({"avx2"}, None, "0"),
+        ({"avx2", "avx_vnni"}, None, "0"),
+        ({"avx2"}, "1", "1"),
+        ({"avx2", "avx512f", "avx512_vnni"}, None, None),
+        ({"asimd"}, None, None),
+        (set(), None, None),
+    ],
+)
+def test_onednn_stays_off_where_it_is_slow_unless_wanted(monkeypatch, words, wanted, given):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", wanted or "")  # is put back after the test
+    if wanted is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    monkeypatch.setattr(scripts, "instructions", lambda: words)
+    scripts.quiet_tensorflow()
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == given
 
 
 @pytest.mark.parametrize(

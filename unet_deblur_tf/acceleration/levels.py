@@ -203,8 +203,8 @@ def upsample_shift_add(taps, group, axis):
 def _dilated_along_width(inputs, kernel, dilation):
     """A "VALID" convolution along the width with a constant kernel, which has a gradient on every processor.
 
-    Without oneDNN, which TensorFlow turns on for processors with AVX512-VNNI only, TensorFlow computes a dilated
-    convolution but not its gradient. The gradient is a dilated convolution, too: by the flipped kernel, transposed.
+    Without oneDNN, which TensorFlow turns on for processors with VNNI only, TensorFlow computes a dilated convolution
+    but not its gradient. The gradient is a dilated convolution, too: by the flipped kernel, transposed.
 
     Args:
         inputs: tensor `(batch, height, width, channels)`.

@@ -1,4 +1,4 @@
-"""3x3 convolutions in float32, directly and by Winograd's algorithm: what `unet_deblur_tf/winograd.py` chooses by.
+"""3x3 convolutions in float32, directly and by Winograd's algorithm: what `acceleration/winograd.py` chooses by.
 
 python benchmarks/winograd.py [--size 1280x720] [--repeat 7]
 

@@ -1,6 +1,6 @@
 """Restores any number of photos and videos, on one machine or on many, with Apache Beam.
 
-{program} photos/ --recursive --output sharp/ --workers 2
+{program} photos/ --recursive --output sharp/
 {program} "gs://bucket/2024/**.jpg" --output gs://bucket/sharp --runner DataflowRunner --beam project=P region=R
 {program} --list paths.txt --output sharp/
 

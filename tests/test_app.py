@@ -233,6 +233,25 @@ def test_nothing_is_left_of_photos_that_are_discarded_or_fail(tmp_path, work, pi
     assert not [*work.iterdir()]
 
 
+def test_photos_that_take_long_stay_until_the_last_is_done(tmp_path, work, picture):
+    uploads = [save_picture(tmp_path / f"{number}.png", picture) for number in range(2)]
+
+    def restore(pixels, on_step=None):
+        for path in (*uploads, *work.glob("*")):
+            os.utime(path, (time.time() - 61 * 60,) * 2)  # it took more than an hour
+        return pixels
+
+    ages = []
+
+    def report(number, name, share):
+        ages.extend(time.time() - path.stat().st_mtime for path in (*uploads[number:], *work.glob("*")))
+
+    jobs.restore_files(uploads, work, restore, Limits(), report)
+    ages.extend(time.time() - path.stat().st_mtime for path in work.iterdir())
+    assert len(ages) == 2 + 2 + 2  # before the first and the second photo, and after
+    assert max(ages) < 60
+
+
 def test_old_photos_are_discarded(tmp_path, work, picture, inverting):
     upload = save_picture(tmp_path / "photo.png", picture)
     old, new = only_restored(upload, work, inverting), only_restored(upload, work, inverting)

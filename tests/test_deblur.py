@@ -3,16 +3,19 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, read_pixels, run_script, run_script_here, save_picture
+from helpers import ROOT, assert_one_line_error, read_pixels, run_script, run_script_here, save_picture
 from PIL import Image
 
 from unet_deblur_tf.data import photos
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.models import pretrained
-from unet_deblur_tf.restoring.deblur import deblur
+from unet_deblur_tf.restoring.deblur import deblur, restore_jobs
+from unet_deblur_tf.restoring.jobs import find_jobs
 from unet_deblur_tf.restoring.restorer import Restorer
 
 COLOUR = np.random.default_rng(11).integers(0, 256, (24, 36, 3), np.uint8)
@@ -195,3 +198,31 @@ def test_a_folder_that_cannot_be_written(folder, inverter, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(InputError, match="Cannot write to"):
         deblur(folder / "b.png", inverter, tmp_path / "out", progress=False)
+
+
+def test_what_was_written_meanwhile_is_not_replaced(folder, inverter, tmp_path):
+    """By another process, or because a file system takes a.png and A.PNG for the same."""
+    jobs = find_jobs(folder / "b.png", tmp_path / "out")
+    (tmp_path / "out/b.png").write_text("of another process")
+    options = dict(compare=False, quality=95, allow_large=False, allow_damaged=False, progress=False)
+    outcome = restore_jobs(jobs, model=inverter, overwrite=False, **options)
+    assert "which was written meanwhile" in outcome.failed[folder / "b.png"]
+    assert (tmp_path / "out/b.png").read_text() == "of another process"
+    assert restore_jobs(jobs, model=inverter, overwrite=True, **options).written
+
+
+def test_an_original_is_known_by_any_of_its_names(folder, inverter, tmp_path):
+    (tmp_path / "out").mkdir()
+    os.link(folder / "a.jpg", tmp_path / "out/b.png")  # as A.JPG is where case is ignored
+    outcome = deblur([folder / "b.png", folder / "a.jpg"], inverter, tmp_path / "out", overwrite=True, progress=False)
+    assert "would replace an original" in outcome.failed[folder / "b.png"]
+
+
+def test_names_that_are_not_valid_utf_8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    for place in ("in", "out"):
+        save_picture(tmp_path / place / name, COLOUR)
+    command = [sys.executable, ROOT / "deblur.py", "in", "--output", "out"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "utf-8"}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"in/caf\\udce9.png: out/caf\\udce9.png is there already" in done.stdout

@@ -134,8 +134,9 @@ def test_the_command_says_what_it_did(folder, inverter, tmp_path):
 def test_lists(folder, inverter, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = [b"holiday/a.jpg\r\n", b"\n", b"holiday/day 2/*.png\n", b"caf\xe9.png\n", str(folder / "b.png").encode()]
-    Path("list.txt").write_bytes(b"".join(lines))
-    counts = many([], inverter, "out", lists=["list.txt"])
+    Path("[1] lists").mkdir()
+    Path("[1] lists/a.txt").write_bytes(b"".join(lines))
+    counts = many([], inverter, "out", lists=["[1] lists/a.txt"])
     assert set(files(tmp_path / "out")) == {"a.jpg", "b.png", "c.png", "failed.jsonl"}
     assert failures("out") == {str(tmp_path / "caf\\xe9.png"): "there is no such file"}
     assert counts[:3] == (3, 0, 1)
@@ -166,6 +167,14 @@ def test_results_are_not_restored_again(folder, inverter, monkeypatch):
     monkeypatch.chdir(folder)
     assert many(".", inverter, "restored", recursive=True).restored == 3
     assert many([".", "**.png"], inverter, "restored", recursive=True)[:2] == (0, 3)
+
+
+def test_what_lies_below_the_output_folder_is_restored(folder, inverter, tmp_path, monkeypatch):
+    """As by `deblur`: results are only dropped where their folder is inside what is searched."""
+    monkeypatch.chdir(tmp_path)
+    assert many("holiday", inverter, ".")[:3] == (2, 0, 1)
+    assert {"a.jpg", "b.png"} <= set(files(tmp_path))
+    assert many("holiday/day*/*.png", inverter, ".")[:3] == (1, 0, 0)
 
 
 def test_names_with_special_characters(inverter, tmp_path):

@@ -15,7 +15,7 @@ from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation import evaluate
-from unet_deblur_tf.evaluation.report import bootstrap_interval, summarise, table
+from unet_deblur_tf.evaluation.report import bootstrap_interval, summarise, table, write_report
 from unet_deblur_tf.evaluation.scoring import Score, score
 from unet_deblur_tf.exporting.saved_model import publish
 from unet_deblur_tf.models import pretrained
@@ -182,6 +182,11 @@ def test_a_report_can_be_read_back(models, make_pairs, picture, tmp_path):
         evaluate.evaluate(models / "net", root, report=tmp_path / "report")
     limited = evaluate.evaluate(models / "net", root, report=tmp_path / "report", limit=4, overwrite=True)
     assert limited["images"] == 4
+
+
+def test_a_report_of_names_that_are_not_valid_utf_8(tmp_path):
+    write_report(tmp_path, {}, [made_up(1, "caf\udce9")], Image.new("RGB", (8, 8)))
+    assert b"caf\xe9,1,64,48" in (tmp_path / "per_image.csv").read_bytes()
 
 
 def test_evaluate_takes_what_was_trained_here_and_says_so(trained_here, make_pairs, picture):

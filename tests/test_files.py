@@ -1,9 +1,9 @@
-"""Files that a killed process leaves behind."""
+"""Temporary files: their names, and those that a killed process leaves behind."""
 
 import os
 import time
 
-from unet_deblur_tf.utils.files import remove_stale
+from unet_deblur_tf.utils.files import remove_stale, write_by_rename
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
@@ -17,3 +17,13 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
     remove_stale(tmp_path, "*.partial-*")
     remove_stale(tmp_path, ".decoded*.partial-*")
     assert {path.name for path in tmp_path.iterdir()} == {"train.partial-new", "train"}
+
+
+def test_temporary_names_are_short_and_never_shared(tmp_path):
+    path = tmp_path / f"{'é' * 125}.jpeg"  # 255 bytes, the longest name there is
+    with write_by_rename(path) as first, write_by_rename(path) as second:
+        assert first != second
+        first.write_text("a")
+        second.write_text("b")
+    assert path.read_text() == "a"  # whose block ended last
+    assert list(tmp_path.iterdir()) == [path]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unet_deblur_tf.data import video_frames
 from unet_deblur_tf.data.frames import COUNTS, FrameStore, average, open_frames
 from unet_deblur_tf.data.pairs import measure_pairs
 from unet_deblur_tf.data.pictures import picture_size, read_picture
@@ -134,6 +135,15 @@ def test_the_stream_depends_on_the_seed_and_the_step_alone(sequences, tmp_path, 
     assert not np.array_equal(batches(source, 1, seed=1)[0], whole[0])
 
 
+def test_sequences_of_two_sizes(tmp_path):
+    """Upright and lying frames, as a telephone films them, have as many bytes."""
+    write_frames(tmp_path / "frames/train/A", 16)
+    write_frames(tmp_path / "frames/train/B", 16, offset=50, size=(48, 40))
+    source = open_frames(tmp_path / "frames")
+    for found, expected in zip(batches(source, 3, cache="disk", folder=tmp_path), batches(source, 3), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_frames_are_kept_once(sequences):
     source = open_frames(sequences)
     pairs = measure_pairs(source.pairs("train"))
@@ -141,7 +151,7 @@ def test_frames_are_kept_once(sequences):
     assert len(kept) == len({frame.path for frame in kept}) == 30 * len({pair.sequence for pair in pairs})
 
 
-def test_a_video_is_as_its_frames(tmp_path):
+def test_a_video_is_as_its_frames(tmp_path, monkeypatch):
     av = pytest.importorskip("av")
     frames = [np.full((32, 48, 3), 5 * number, np.uint8) for number in range(45)]
     (tmp_path / "videos").mkdir()
@@ -159,6 +169,15 @@ def test_a_video_is_as_its_frames(tmp_path):
     before = folder.stat().st_mtime_ns
     open_source("frames", data_dir=tmp_path / "videos", cache_dir=tmp_path / "cache")
     assert folder.stat().st_mtime_ns == before  # found again
+
+    def another_is_faster(**options):
+        shutil.copytree(folder, tmp_path / "other" / folder.name)
+        return mkdtemp(**options)
+
+    mkdtemp = video_frames.tempfile.mkdtemp
+    monkeypatch.setattr(video_frames.tempfile, "mkdtemp", another_is_faster)
+    open_source("frames", data_dir=tmp_path / "videos", cache_dir=tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == [folder.name]
 
 
 def refused(message, *arguments, **options):

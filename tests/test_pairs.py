@@ -85,6 +85,8 @@ def test_holding_out_depends_on_names_alone():
     assert len(held) == 10
     assert kept == [pair for pair in pairs if pair not in held]
     assert hold_out(pairs[:1], by_sequence(pairs[:1])) == (pairs[:1], [])
+    odd = [pair._replace(sequence=f"\udce9{pair.sequence}") for pair in pairs]  # not valid UTF-8
+    assert len(hold_out(odd, by_sequence(odd))[1]) == 10
 
 
 def test_spread():

@@ -258,8 +258,10 @@ def test_exif_and_colour_profile_are_kept(restored, name):
 def test_bombs_are_refused(tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_bomb(20_000, 20_000))
-    with pytest.raises(InputError, match=r"bomb\.png has more than 89,478,485 pixels: --allow-large"):
-        read_photo(path)
+    for read in (read_photo, photos.photo_size):
+        with pytest.raises(InputError, match=r"bomb\.png has more than 89,478,485 pixels: .*--allow-large"):
+            read(path)
+    assert photos.photo_size(path, allow_large=True) == (20_000, 20_000)
 
 
 def test_large_pictures_on_request(tmp_path, monkeypatch):

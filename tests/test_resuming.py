@@ -16,6 +16,7 @@ from helpers import (
     load_trained,
     read_history,
     save_pair,
+    save_picture,
     wait_until,
 )
 
@@ -245,3 +246,15 @@ def test_fresh_forgets_the_logs_of_the_interrupted_run(folder, tmp_path, monkeyp
     left = {path.name for path in (tmp_path / "lite/logs/1").rglob("events.*")}
     assert left
     assert not left & events
+
+
+def test_frames_are_known_by_their_folder(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(train.checkpoints, "prepare", lambda work, settings, fresh: seen.append(settings) or 1 / 0)
+    for name in ("A", "B"):
+        for split in ("train", "val", "test"):
+            for number in range(16):
+                save_picture(tmp_path / f"{name}/{split}/1/{number:02}.png", (32, 32))
+        with pytest.raises(ZeroDivisionError):
+            train.train(tmp_path / "models", data_dir=tmp_path / name, **SETTINGS | {"data": "frames", "blur": None})
+    assert [settings["data_dir"] for settings in seen] == [str(tmp_path / "A"), str(tmp_path / "B")]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -115,7 +116,9 @@ def test_without_keras_and_tensorflow(thin_lite, tmp_path, picture):
     assert np.abs(np.load(tmp_path / "restored.npy").astype(int) - expected).max() <= 1
 
 
-def test_what_is_converted_is_kept_and_made_again_when_damaged(thin_lite, cache, picture, conversions, capsys):
+def test_what_is_converted_is_kept_and_made_again_when_damaged(
+    thin_lite, cache, picture, conversions, capsys, monkeypatch
+):
     expected = Restorer(thin_lite, True, runtime="onnxruntime")(picture)
     assert "Converting lite.keras for onnxruntime, once" in capsys.readouterr().err
     (folder,) = (path for path in cache.iterdir() if path.is_dir())
@@ -131,6 +134,10 @@ def test_what_is_converted_is_kept_and_made_again_when_damaged(thin_lite, cache,
         (folder / name).write_bytes(damage((folder / name).read_bytes()))
         np.testing.assert_array_equal(Restorer(thin_lite, runtime="onnxruntime")(picture), expected)
         assert len(conversions) == count + 1
+    with monkeypatch.context() as patched:
+        patched.setattr(converted.os, "utime", Mock(side_effect=PermissionError))
+        Restorer(thin_lite, runtime="onnxruntime")(picture)  # from a cache that can only be read
+    assert len(conversions) == count + 1
     shutil.rmtree(folder)
     folder.write_text("a file in its place")
     np.testing.assert_array_equal(Restorer(thin_lite, runtime="onnxruntime")(picture), expected)

@@ -1,6 +1,7 @@
 """Published test sets by name, RealBlur's alignment, and pictures that another program restored."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -81,6 +82,14 @@ def test_several_sets_make_one_table(sets, tmp_path):
 def test_the_same_set_twice_is_refused(sets):
     with pytest.raises(InputError, match="the same twice"):
         evaluate_sets("lite", ["hide", "hide"], data_dir=sets)
+
+
+def test_reports_of_sets_with_one_name_are_refused(sets, tmp_path):
+    for name in ("x", "y"):
+        shutil.copytree(sets / "test/HIDE", tmp_path / name / "HIDE")
+    with pytest.raises(InputError, match="would have the same folder"):
+        evaluate_sets("lite", [str(tmp_path / "x/HIDE"), str(tmp_path / "y/HIDE")], report=tmp_path / "report")
+    assert not (tmp_path / "report").exists()
 
 
 def test_scores_of_synthesised_pairs_say_so(save_picture, tmp_path, picture):
@@ -203,6 +212,14 @@ def test_what_is_wrong_with_restored_pictures_is_said(make_pairs, save_picture, 
         evaluate(data=root, restored=tmp_path / "two")
     with pytest.raises(InputError, match="takes no --model"):
         evaluate("lite", root, restored=tmp_path / "one")
+
+
+def test_a_restored_picture_never_stands_for_two(make_pairs, save_picture, tmp_path):
+    root = make_pairs("test/A/{}/1.png", "test/B/{}/1.png")
+    save_picture(tmp_path / "restored/A/1.png", (96, 112))
+    message = r"A/1\.png would be both .*A/blur/1\.png and .*B/blur/1\.png restored.*B/1\.png"
+    with pytest.raises(InputError, match=message):
+        evaluate(data=root, restored=tmp_path / "restored")
 
 
 def test_how_far_the_ends_of_paths_agree():

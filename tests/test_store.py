@@ -11,7 +11,7 @@ from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.store import InMemory, LRUStore, OnDisk, PictureStore, choose_cache, open_store
 from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.utils.hardware import free_disk, free_memory
+from unet_deblur_tf.utils.hardware import CONTROL_GROUPS, control_groups, free_disk, free_memory
 
 
 @pytest.fixture
@@ -169,6 +169,18 @@ def test_free_memory_heeds_a_container(tmp_path):
         (tmp_path / "memory.stat").write_text(f"anon 600000\n{name} 400000\nactive_file 5\n")
         assert free_memory({tmp_path / "limit": tmp_path / "usage"}) == 2_400_000
     assert abs(free_memory({tmp_path / "none": tmp_path / "usage", tmp_path / "absent": ""}) - machine) < 1e9
+
+
+def test_free_memory_heeds_the_jobs_of_a_cluster(tmp_path):
+    """The groups of a process, as Slurm and systemd make them, in both versions; a limit holds for what is inside."""
+    (tmp_path / "own").write_text("4:cpu,memory:/slurm/job_7\n1:cpu:/elsewhere\n0::/user.slice/run.scope\n")
+    groups = control_groups(tmp_path / "own", "/groups")
+    assert groups["/groups/user.slice/run.scope/memory.max"] == "/groups/user.slice/run.scope/memory.current"
+    assert groups["/groups/user.slice/memory.max"] == "/groups/user.slice/memory.current"
+    v1 = "/groups/memory/slurm/job_7/memory"
+    assert groups[f"{v1}.limit_in_bytes"] == f"{v1}.usage_in_bytes"
+    assert not [limit for limit in groups if "elsewhere" in limit]
+    assert control_groups(tmp_path / "none") == CONTROL_GROUPS
 
 
 def test_free_disk_of_a_folder_yet_to_be_made(tmp_path):

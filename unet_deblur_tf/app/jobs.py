@@ -5,6 +5,7 @@ shows. The network runs once. Each strength is a blend of the upload with the re
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
 import time
@@ -90,6 +91,8 @@ def restore_files(
         def on_step(done, total, number=number, name=name):
             report(number, name, done / total)
 
+        _keep(*uploads[number:], *(result.folder for result in results))
+
         report(number, name, 0)
         try:
             results.append(restore_file(upload, name, work, restore, limits, on_step))
@@ -97,7 +100,15 @@ def restore_files(
             failed[name] = str(error)
         except Exception as error:  # whatever it is, the other photos are still to be restored
             failed[name] = f"{name} could not be restored: {type(error).__name__}: {first_line(error)}"
+    _keep(*(result.folder for result in results))
     return results, failed
+
+
+def _keep(*paths):
+    """Makes files and folders new, so that they are deleted some time after the last photo is done, not the first."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.utime(path)
 
 
 def restore_file(
@@ -149,7 +160,7 @@ def check(upload: Path, name: str, limits: Limits) -> None:
     if upload.stat().st_size > limits.megabytes * 1e6:
         raise InputError(f"{name} has more than {limits.megabytes} MB, which is the limit here.")
     with _explained(upload, name):
-        width, height = photos.photo_size(upload)
+        width, height = photos.photo_size(upload, allow_large=True)  # `Limits` decides instead
     if width * height > limits.megapixels * 1e6:
         raise InputError(
             f"{name} has {width} x {height} pixels. The limit here is {limits.megapixels:g} million pixels."

@@ -197,7 +197,8 @@ class FramePairs:
 
     def _end_to_end(self, sequence):
         """The validation or test pairs of a sequence. Their lengths depend on its name only."""
-        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(sequence.name.encode()).digest()[:8], "big"))
+        name = sequence.name.encode(errors="surrogateescape")  # which need not be valid UTF-8
+        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name).digest()[:8], "big"))
         pairs, start = [], 0
         while start + max(COUNTS) <= len(sequence.frames):
             count = int(rng.choice(COUNTS))
@@ -213,8 +214,8 @@ class FramePairs:
 
     def kept(self, pairs: list[Pair]) -> list[Frame]:
         """Returns the items that a cache keeps for these training pairs: each frame once."""
-        paths = dict.fromkeys(path for pair in pairs for path in pair.blur.paths)
-        return [Frame(path, pairs[0].size) for path in paths]
+        sizes = {path: pair.size for pair in pairs for path in pair.blur.paths}
+        return [Frame(path, size) for path, size in sizes.items()]
 
     def training_store(self, frames: PictureStore, pairs: list[Pair]) -> "FrameStore":
         """Returns the store to train on.

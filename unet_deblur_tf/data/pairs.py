@@ -83,7 +83,8 @@ def hold_out(items: list, group: Callable[[Any], str], share: float = HELD_OUT) 
         (kept, held out), two lists in the order of `items`. If there is only one group, nothing is held out.
     """
     sizes = collections.Counter(map(group, items))
-    names = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
+    # Names of files need not be valid UTF-8.
+    names = sorted(sizes, key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
     held, missing = set(), max(1, round(share * len(items)))
     for name in names[:-1]:
         if missing <= 0:

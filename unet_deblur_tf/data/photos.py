@@ -84,20 +84,20 @@ class CutShort(InputError):
     """A JPEG file ends before the picture is complete. Viewers show such a file, with the rest missing."""
 
 
-def photo_size(path) -> tuple[int, int]:
+def photo_size(path, allow_large: bool = False) -> tuple[int, int]:
     """Reads the size of the upright picture from the header of its file.
 
     Args:
-        path: see `read_photo`.
+        path, allow_large: see `read_photo`.
 
     Returns:
         (width, height).
 
     Raises:
-        InputError: if the file is missing, not a picture, or has pixels that `read_photo` does not support, such as
-            32-bit floats; it names the file.
+        InputError: if the file is missing, too large, not a picture, or has pixels that `read_photo` does not support,
+            such as 32-bit floats; it names the file.
     """
-    with _opened(path, allow_large=True, header=True) as (_, picture):
+    with _opened(path, allow_large, header=True) as (_, picture):
         _check_mode(picture, _is_deep(picture))
         # For a PNG without EXIF data in its header, `getexif` would decode the pixels to look behind them.
         header_has_exif = picture.format != "PNG" or "exif" in picture.info
@@ -125,7 +125,7 @@ def _opened(path, allow_large, header=False):
                 yield data, picture
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(
-            f"{path} has more than {limit:,} pixels: --allow-large, if it comes from someone you trust"
+            f"{path} has more than {limit:,} pixels: if you trust its source, deblur takes it with --allow-large"
         ) from error
     except Exception as error:  # a damaged file can fail in any way
         # Pillow's own message has the address of an object in it.

@@ -157,7 +157,11 @@ class OnDisk(PictureStore):
         decoded = self._decode_ahead(os.cpu_count())
         try:
             with write_by_rename(self.path) as partial, open(partial, "wb") as file:
-                for pictures in tqdm(decoded, "Decoding to the disk cache", len(self), unit="pair"):
+                bar = tqdm(decoded, "Decoding to the disk cache", len(self), unit="pair")
+                for pair, shape, pictures in zip(self.pairs, self._shapes, bar):
+                    if pictures.shape != shape:  # or all that follow would be read from the wrong place
+                        sizes = "{2}x{1} pixels, not {4}x{3}".format(*pictures.shape[:3], *shape[1:3])
+                        raise InputError(f"{pair.pictures[0]} has {sizes} as its header says")
                     file.write(pictures.data)
         except OSError as error:
             raise InputError(f"Cannot write {self.path}: {error.strerror}. Try --cache none") from error

@@ -55,7 +55,11 @@ def _extract(path, folder):
                 file = str(partial / f"{number:06}.png")
                 if not cv2.imwrite(file, np.ascontiguousarray(upright), [cv2.IMWRITE_PNG_COMPRESSION, 1]):
                     raise InputError(f"Cannot write to {folder.parent}: is the disk full?")
-        partial.rename(folder)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process has extracted the same video meanwhile
+                raise
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path} cannot be read as a video: {error}") from error
     finally:

@@ -111,9 +111,11 @@ def report_folders(report: str | Path, names: list[str], overwrite: bool = False
         dict from the name of each set to its folder.
 
     Raises:
-        InputError: as `prepare_report`.
+        InputError: if two sets would have the same folder; and as `prepare_report`.
     """
     folders = [Path(report) / Path(name).name for name in names] if len(names) > 1 else [Path(report)]
+    if len(set(folders)) < len(folders):
+        raise InputError(f"--report: two of {', '.join(names)} would have the same folder. Score them one by one")
     return {name: prepare_report(folder, overwrite) for name, folder in zip(names, folders)}
 
 
@@ -180,6 +182,19 @@ def pairs_to_score(source, split, limit, restore):
     pairs = measure_pairs(evenly_spaced(source.pairs(split), limit))
     require_size(pairs, metrics.SSIM_WINDOW, "by SSIM")
     if isinstance(restore, RestoredFolder):
-        for pair in pairs:
-            restore.path_for(pair)
+        _check_restored(restore, pairs)
     return pairs
+
+
+def _check_restored(folder, pairs):
+    """Refuses a `RestoredFolder` in which a picture is missing, or would have to stand for two."""
+    owners = {}
+    for pair in pairs:
+        path = folder.path_for(pair)
+        other = owners.setdefault(path, pair)
+        if other is not pair:
+            place = "/".join(part for part in (pair.sequence, pair.name) if part)
+            raise InputError(
+                f"{path} would be both {other.blur} and {pair.blur} restored. One is missing, or they need names "
+                f"such as {place}.png"
+            )

@@ -127,7 +127,8 @@ def write_report(folder, summary, scores, sheet):
     """
     with write_by_rename(folder / "metrics.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n")
-    with write_by_rename(folder / "per_image.csv") as path, open(path, "w", newline="") as file:
+    as_given = dict(newline="", encoding="utf-8", errors="surrogateescape")  # a name need not be valid UTF-8
+    with write_by_rename(folder / "per_image.csv") as path, open(path, "w", **as_given) as file:
         writer = csv.writer(file)
         writer.writerow(Score._fields)
         writer.writerows(scores)

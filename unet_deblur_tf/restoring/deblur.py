@@ -125,8 +125,14 @@ def restore_jobs(
     def read(source):
         return None if is_video(source) else photos.read_photo(source, allow_large, allow_damaged)
 
+    def refuse_taken(target):
+        """What is there now is another's result: of another process, or of a name that differs in its case only."""
+        if target.exists() and not overwrite:
+            raise InputError(f"its result would replace {target}, which was written meanwhile: use another --output")
+
     def work(source, photo):
         jobs.targets[source].parent.mkdir(parents=True, exist_ok=True)
+        refuse_taken(jobs.targets[source])
         if is_video(source):
             return video.restore_video(restore, source, jobs.targets[source], progress)
         return restore(photo.pixels, progress)
@@ -135,6 +141,7 @@ def restore_jobs(
         """Returns notes for the user."""
         if is_video(source):
             return restored
+        refuse_taken(jobs.targets[source])
         return write_restored(photo, restored, jobs.targets[source], quality, compare, overwrite)
 
     bar = tqdm(total=len(jobs.targets), desc="Restoring", unit="picture", disable=not progress)

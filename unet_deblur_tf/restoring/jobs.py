@@ -65,7 +65,7 @@ def _plan(inputs, output, recursive, compare):
     Returns:
         (dict from input `Path` to output `Path`, dict from `Path` of a refused input to the reason).
     """
-    jobs, failed = {}, {}
+    jobs, failed, known = {}, {}, set()
     for argument in inputs:
         try:
             files = _find(argument, output, recursive)
@@ -75,19 +75,30 @@ def _plan(inputs, output, recursive, compare):
         if files is None:
             failed[Path(argument)] = "there is no such file"
             continue
-        known = {source.resolve() for source in jobs}
-        jobs.update({path: output / output_name(name) for path, name in files if path.resolve() not in known})
+        new = {path: output / output_name(name) for path, name in files if path.resolve() not in known}
+        jobs.update(new)
+        known.update(path.resolve() for path in new)
     taken = {source.resolve(): "an original" for source in jobs}
+    originals = {_identity(source) for source in jobs} - {None}
     for source, target in list(jobs.items()):
         to_write = [target, comparison_name(target)] if compare else [target]
-        clash = next((path for path in to_write if path.resolve() in taken), None)
+        clash = next((path for path in to_write if path.resolve() in taken or _identity(path) in originals), None)
         if clash:
-            owner = taken[clash.resolve()]
+            owner = taken.get(clash.resolve(), "an original")
             failed[source] = f"its result {clash} would replace {owner}: restore it with another --output"
             del jobs[source]
         else:
             taken.update({path.resolve(): f"the result of {source}" for path in to_write})
     return jobs, failed
+
+
+def _identity(path):
+    """The same for all names of a file, such as a.jpg and A.JPG where case is ignored. None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _find(argument, output, recursive):

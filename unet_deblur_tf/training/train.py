@@ -186,7 +186,9 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     print(f"Cache: {cache} ({reason}), {settings.crops_per_picture} crops in a row per picture")
 
     recorded = dataclasses.asdict(settings)
-    epochs_done = checkpoints.prepare(work, recorded, fresh) if distribution.is_chief() else 0
+    # Of frames, only --data-dir says which. A published set is the same wherever it is.
+    which = {"data_dir": str(Path(data_dir).resolve())} if settings.data == "frames" else {}
+    epochs_done = checkpoints.prepare(work, {**recorded, **which}, fresh) if distribution.is_chief() else 0
     epochs_done = distribution.broadcast_from_chief(strategy, epochs_done)
     distribution.check_agreement(strategy, recorded)
     if epochs_done:

@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,8 +70,8 @@ def write_by_rename(path: str | Path) -> Iterator[Path]:
         OSError: from the file system.
     """
     path = Path(path)
-    # Some writers choose the format by the ending.
-    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    # Its own for each thread, and short enough for the longest name. Some writers choose the format by the ending.
+    partial = path.with_name(f".{path.stem[:40]}.partial-{uuid.uuid4().hex}{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)

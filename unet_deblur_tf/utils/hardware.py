@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psutil
 
@@ -30,10 +30,37 @@ CONTROL_GROUPS = {
 }
 
 
-def free_memory(groups: Mapping[str, str] = CONTROL_GROUPS) -> int:
-    """Bytes of memory that are available without swapping, on the machine or in the container, whichever is less."""
+def control_groups(own: str | Path = "/proc/self/cgroup", root: str | Path = "/sys/fs/cgroup") -> dict[str, str]:
+    """`CONTROL_GROUPS`, and those that this process is in on the machine itself, such as of a job of Slurm.
+
+    Args:
+        own: path of the file in which Linux lists the groups of the process.
+        root: folder of the control groups.
+    """
+    groups = dict(CONTROL_GROUPS)
+    try:
+        entries = [line.split(":", 2) for line in Path(own).read_text().splitlines()]
+    except OSError:
+        return groups
+    for _, controllers, name in entries:
+        for group in (name, *map(str, PurePosixPath(name).parents)):  # a group has the limits of those around it, too
+            if not controllers:
+                folder = f"{root}{group.rstrip('/')}"
+                groups[f"{folder}/memory.max"] = f"{folder}/memory.current"
+            elif "memory" in controllers.split(","):
+                folder = f"{root}/memory{group.rstrip('/')}"
+                groups[f"{folder}/memory.limit_in_bytes"] = f"{folder}/memory.usage_in_bytes"
+    return groups
+
+
+def free_memory(groups: Mapping[str, str] | None = None) -> int:
+    """Bytes of memory that are available without swapping, on the machine or in the container, whichever is less.
+
+    Args:
+        groups: dict from files with limits to files with usages; None for `control_groups()`.
+    """
     free = psutil.virtual_memory().available
-    for limit, usage in groups.items():
+    for limit, usage in (control_groups() if groups is None else groups).items():
         try:
             used = int(Path(usage).read_text()) - _cached(Path(usage).with_name("memory.stat"))
             free = min(free, int(Path(limit).read_text()) - used)

@@ -73,6 +73,8 @@ def run(main, arguments):
     and 143 after SIGTERM.
     """
     program = os.path.basename(sys.argv[0])
+    with contextlib.suppress(AttributeError, ValueError):  # not a file, or closed
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     signal.signal(signal.SIGTERM, _terminate)
     try:
         main(arguments)

@@ -4,6 +4,7 @@
 """
 
 import glob
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -79,12 +80,13 @@ def _named(argument, output, recursive):
         files = [path for path in storage.files_in(root, recursive) if is_to_restore(PurePosixPath(path))]
         if not files and not storage.is_local(root):  # where there are no empty folders
             return None
-        return [(path, path.removeprefix(root).lstrip("/")) for path in files if not _is_inside(path, output)]
+        return [(path, path.removeprefix(root).lstrip("/")) for path in files if not _is_result(path, root, output)]
     if storage.exists(argument):
         return [(argument, PurePosixPath(argument).name)]
     if not glob.has_magic(argument):
         return None
-    files = [path for path in storage.matching(argument) if not (_is_hidden(path) or _is_inside(path, output))]
+    root = re.split(r"[*?\[]", argument)[0].rpartition("/")[0]
+    files = [path for path in storage.matching(argument) if not (_is_hidden(path) or _is_result(path, root, output))]
     return [(path, PurePosixPath(path).name) for path in files] or None
 
 
@@ -100,9 +102,11 @@ def _is_hidden(path):
     return PurePosixPath(path).name.startswith(".")
 
 
-def _is_inside(path, output):
-    """Whether a file is a result of an earlier command."""
-    return storage.identity(path).startswith(storage.identity(output.rstrip("/")) + "/")
+def _is_result(path, root, output):
+    """Whether a file is a result of an earlier command: in the output folder, if that is inside what is searched."""
+    results = storage.identity(output.rstrip("/")) + "/"
+    searched = storage.identity(root or "/").rstrip("/") + "/"
+    return results != searched and results.startswith(searched) and storage.identity(path).startswith(results)
 
 
 def _claims(file):

@@ -11,7 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 import apache_beam as beam
-from apache_beam.coders import BytesCoder
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.metrics.metric import MetricsFilter
@@ -146,12 +145,18 @@ def _arguments(pipeline, inputs, lists, here):
     lines = (
         pipeline
         | "Lists" >> beam.Create(lists)
-        | beam.io.ReadAllFromText(coder=BytesCoder())
-        | "Decode" >> beam.Map(lambda line: line.decode(errors="backslashreplace").strip())
-        | "Drop empty lines" >> beam.Filter(bool)
+        | "Lines" >> beam.FlatMap(_lines)
         | "Number" >> beam.Map(lambda line: (len(inputs), storage.absolute(line, here)))
     )
     return (pipeline | "Inputs" >> beam.Create([*enumerate(inputs)]), lines) | "Arguments" >> beam.Flatten()
+
+
+def _lines(path):
+    """Yields the lines of a text file but the empty ones. `ReadAllFromText` would take its path for a pattern."""
+    with FileSystems.open(path) as file:
+        for line in file:
+            if line := line.decode(errors="backslashreplace").strip():
+                yield line
 
 
 def _add_steps(arguments, network, output, recursive, photo_options):

@@ -78,7 +78,8 @@ class ConvertedNetwork:
         try:
             contents = (self._folder / name).read_bytes()
             if json.loads((self._folder / MANIFEST).read_text())[name] == _digest(contents):
-                os.utime(self._folder)
+                with contextlib.suppress(OSError):  # of a cache that can only be read
+                    os.utime(self._folder)
                 return contents
         except (OSError, ValueError, KeyError, TypeError):
             pass

@@ -158,6 +158,19 @@ def test_what_is_unpacked_are_the_crops(tmp_path):
     np.testing.assert_array_equal(read_picture(pair.sharp), crops[0, 2, 1])
 
 
+def test_a_step_has_the_same_crops_in_every_training(tmp_path):
+    for number, name in enumerate(long_training.SHARES):
+        (tmp_path / name).mkdir()
+        crops = np.random.default_rng(number).integers(0, 256, (3, 2, stream.SIDE, stream.SIDE, 3), np.uint8)
+        np.save(tmp_path / name / "0-1.npy", crops)
+    first, again, other = (long_training.Windows(tmp_path, seed) for seed in (0, 0, 1))
+    first.draw(6, 2, 64)  # whatever came before
+    drawn = first.draw(7, 2, 64)
+    np.testing.assert_array_equal(drawn, again.draw(7, 2, 64))
+    assert not np.array_equal(drawn, first.draw(8, 2, 64))
+    assert not np.array_equal(drawn, other.draw(7, 2, 64))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("variant", "start"), [("lite", "lite"), ("multiscale", "unet")])
 def test_a_long_training_goes_on_where_it_stopped(variant, start, tmp_path, save_picture, picture, monkeypatch):

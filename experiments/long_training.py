@@ -279,13 +279,11 @@ def start_workers(arguments, crops):
     photos = [read_picture(path) for path in paths]
     for name in SHARES:
         (crops / name).mkdir(parents=True, exist_ok=True)
-    pairs = [evenly_spaced(pairs_to("train", folder), stream.REAL_PAIRS) for folder in arguments.pairs]
-    for name, sources in (
-        ("pairs", [stream.real_crops(some) for some in pairs]),
-        ("video", [stream.averaged(folder) for folder in arguments.video]),
-    ):
-        if sources and not list((crops / name).glob("*.npy")):
-            stream.save_real(crops / name, sources)
+    if arguments.pairs and not list((crops / "pairs").glob("*.npy")):
+        pairs = [evenly_spaced(pairs_to("train", folder), stream.REAL_PAIRS) for folder in arguments.pairs]
+        stream.save_real(crops / "pairs", [stream.real_crops(some) for some in pairs])
+    if arguments.video and not list((crops / "video").glob("*.npy")):
+        stream.save_real(crops / "video", [stream.averaged(folder) for folder in arguments.video])
     context = multiprocessing.get_context("fork")  # they share the photos
     workers = [
         context.Process(target=keep_rendering, args=(crops, photos, number, arguments.workers), daemon=True)

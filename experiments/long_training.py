@@ -211,9 +211,11 @@ class Training:
         folder = self.arguments.output
         print(self.write("finished"))
         given = {key: value for key, value in vars(self.arguments).items()
-                 if value is not None and not isinstance(value, Path | list) and value != math.inf}  # fmt: skip
+                 if value is not None and not isinstance(value, Path | list) and value != math.inf
+                 and key != "workers"}  # fmt: skip
+        settings = {**RECIPE, "learning_rate": given.pop("rate"), **given, "steps": self.step}
         with write_by_rename(folder / "run.json") as partial:
-            partial.write_text(json.dumps({"settings": {**RECIPE, **given, "steps": self.step}}, indent=1) + "\n")
+            partial.write_text(json.dumps({"settings": settings}, indent=1) + "\n")
 
 
 class Windows:

@@ -17,7 +17,11 @@ ABOUT = (
     "It does not correct wrong focus, and strong blur becomes weaker but does not vanish."
 )
 HINT = "Left: your photo. Right: restored. Move the line to compare. Zoom with the mouse wheel, and drag to move."
-LABELS = {"unet": "Best result (unet)", "lite": "Three times as fast (lite)"}
+LABELS = {
+    "unet": "Best result (unet)",
+    "lite": "Three times as fast (lite)",
+    "concat_se": "Attention, twice as slow (concat_se)",
+}
 CHOICES = {LABELS.get(name, name): name for name in NAMES}
 # Sets what `look.STYLE` makes the opacity of the restored picture over the blurred one: what `jobs.blend` computes, but
 # without a request.

@@ -69,7 +69,7 @@ def load_network(path: Path, pooling: str = "auto", precision: str | None = None
             raise InputError(f"{path} has its {flag} built in: --{flag} {value} needs the model.keras it came from")
     if precision is None and is_stored_in_half(network):
         precision = "float32"
-    return adapt_network(network, pooling, precision, file.with_name("run.json"))
+    return adapt_network(network, pooling, precision, file)
 
 
 def is_stored_in_half(network: "keras.Model | ForeignSavedModel") -> bool:
@@ -78,14 +78,14 @@ def is_stored_in_half(network: "keras.Model | ForeignSavedModel") -> bool:
 
 
 def adapt_network(
-    network: keras.Model, pooling: str = "auto", precision: str | None = None, run: Path | None = None
+    network: keras.Model, pooling: str = "auto", precision: str | None = None, file: Path | None = None
 ) -> keras.Model:
     """Changes the pooling and the precision of a network.
 
     Args:
         network: `keras.Model`.
         pooling, precision: see `load`.
-        run: `Path` of the `run.json` with the training crop, which local pooling needs.
+        file: `Path` of its `.keras` file, which tells the training crop that local pooling needs.
 
     Returns:
         A `keras.Model`; `network` itself if nothing changes.
@@ -99,7 +99,7 @@ def adapt_network(
         return network
     if pooling == "global" or not squeeze_layers(network):
         return with_local_pooling(network, None)
-    return with_local_pooling(network, POOLING_WINDOW * _training_crop(run))
+    return with_local_pooling(network, POOLING_WINDOW * _training_crop(file))
 
 
 def at_chosen_scales(
@@ -127,9 +127,13 @@ def at_chosen_scales(
     return at_scales(trunk, scales or own)
 
 
-def _training_crop(run):
-    if run is None:
+def _training_crop(file):
+    """The side of the crops that a network was trained on, from the manifest of the package or its own `run.json`."""
+    if file is None:
         raise InputError("Local pooling of a model needs its training crop: use `transforms.with_local_pooling`")
+    if entry := pretrained.entry(file):
+        return entry["settings"]["crop"]
+    run = file.with_name("run.json")
     try:
         return json.loads(run.read_text())["settings"]["crop"]
     except (OSError, ValueError, KeyError, TypeError) as error:

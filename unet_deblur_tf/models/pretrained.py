@@ -44,6 +44,12 @@ def is_own(path: str | Path, folder: str | Path = FOLDER) -> bool:
     return Path(path).parent.resolve() == Path(folder).resolve()
 
 
+def entry(path: str | Path, folder: str | Path = FOLDER) -> dict | None:
+    """What the manifest says of a file that comes with the package; None for any other file."""
+    networks = manifest(folder)["networks"].values() if is_own(path, folder) else ()
+    return next((each for each in networks if each["file"] == Path(path).name), None)
+
+
 def check(path: str | Path, folder: str | Path = FOLDER) -> None:
     """Checks that a file that comes with the package is unchanged. Any other file passes.
 
@@ -55,16 +61,14 @@ def check(path: str | Path, folder: str | Path = FOLDER) -> None:
         InputError: if the file is missing, or its SHA-256 differs from the manifest's.
     """
     path = Path(path)
-    if not is_own(path, folder):
+    shipped = entry(path, folder)
+    if shipped is None:
         return
-    for entry in manifest(folder)["networks"].values():
-        if entry["file"] != path.name:
-            continue
-        if not path.exists():
-            raise InputError(f"{path} is missing: install the package again, or name another network with --model")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest != entry["sha256"]:
-            raise InputError(
-                f"{path} is damaged: its SHA-256 is {digest[:12]}..., not {entry['sha256'][:12]}... as shipped. "
-                "Install the package again, or name another network with --model"
-            )
+    if not path.exists():
+        raise InputError(f"{path} is missing: install the package again, or name another network with --model")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != shipped["sha256"]:
+        raise InputError(
+            f"{path} is damaged: its SHA-256 is {digest[:12]}..., not {shipped['sha256'][:12]}... as shipped. "
+            "Install the package again, or name another network with --model"
+        )

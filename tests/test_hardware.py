@@ -43,7 +43,7 @@ def test_onednn_stays_off_where_it_is_slow_unless_wanted(monkeypatch, words, wan
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", wanted or "")  # is put back after the test
     if wanted is None:
         monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-    monkeypatch.setattr(scripts, "instructions", lambda: words)
+    monkeypatch.setattr(hardware, "instructions", lambda: words)
     scripts.quiet_tensorflow()
     assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == given
 

@@ -14,7 +14,6 @@ References:
 
 import dataclasses
 import functools
-import hashlib
 import itertools
 import re
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from unet_deblur_tf.data.pairs import Pair, choose_split
+from unet_deblur_tf.data.pairs import Pair, choose_split, digest_of
 from unet_deblur_tf.data.pictures import find_files, find_pictures, picture_size, read_picture
 from unet_deblur_tf.data.store import PictureStore
 from unet_deblur_tf.data.trees.splits import Splits
@@ -197,8 +196,7 @@ class FramePairs:
 
     def _end_to_end(self, sequence):
         """The validation or test pairs of a sequence. Their lengths depend on its name only."""
-        name = sequence.name.encode(errors="surrogateescape")  # which need not be valid UTF-8
-        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name).digest()[:8], "big"))
+        rng = np.random.default_rng(int.from_bytes(digest_of(sequence.name)[:8], "big"))
         pairs, start = [], 0
         while start + max(COUNTS) <= len(sequence.frames):
             count = int(rng.choice(COUNTS))

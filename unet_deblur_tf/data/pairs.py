@@ -69,6 +69,11 @@ def choose_split(splits: dict[str, list], split: str, grouping: Callable, root: 
     return splits[split]
 
 
+def digest_of(name: str) -> bytes:
+    """SHA-256 of a name, which need not be valid UTF-8: names of files are not always."""
+    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+
+
 def hold_out(items: list, group: Callable[[Any], str], share: float = HELD_OUT) -> tuple[list, list]:
     """Holds out a share of the items, in whole groups.
 
@@ -83,8 +88,7 @@ def hold_out(items: list, group: Callable[[Any], str], share: float = HELD_OUT) 
         (kept, held out), two lists in the order of `items`. If there is only one group, nothing is held out.
     """
     sizes = collections.Counter(map(group, items))
-    # Names of files need not be valid UTF-8.
-    names = sorted(sizes, key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
+    names = sorted(sizes, key=digest_of)
     held, missing = set(), max(1, round(share * len(items)))
     for name in names[:-1]:
         if missing <= 0:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from unet_deblur_tf.data.pictures import find_pictures
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale
+from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale, rename_once
 
 
 def extract_frames(path: Path, cache_dir: str | Path | None = None) -> list[Path]:
@@ -55,11 +55,7 @@ def _extract(path, folder):
                 file = str(partial / f"{number:06}.png")
                 if not cv2.imwrite(file, np.ascontiguousarray(upright), [cv2.IMWRITE_PNG_COMPRESSION, 1]):
                     raise InputError(f"Cannot write to {folder.parent}: is the disk full?")
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process has extracted the same video meanwhile
-                raise
+        rename_once(partial, folder)
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path} cannot be read as a video: {error}") from error
     finally:

@@ -78,8 +78,7 @@ def _plan(inputs, output, recursive, compare):
         new = {path: output / output_name(name) for path, name in files if path.resolve() not in known}
         jobs.update(new)
         known.update(path.resolve() for path in new)
-    taken = {source.resolve(): "an original" for source in jobs}
-    originals = {_identity(source) for source in jobs} - {None}
+    taken, originals = {}, {_identity(source) for source in jobs} - {None}
     for source, target in list(jobs.items()):
         to_write = [target, comparison_name(target)] if compare else [target]
         clash = next((path for path in to_write if path.resolve() in taken or _identity(path) in originals), None)

@@ -79,6 +79,20 @@ def write_by_rename(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def rename_once(partial: Path, folder: Path) -> None:
+    """Renames a complete folder, unless another process has made the same one meanwhile.
+
+    Args:
+        partial: `Path` of the folder under its temporary name; it stays if `folder` is there.
+        folder: `Path`, its name.
+    """
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
 @contextlib.contextmanager
 def writing_explained(folder: str | Path, advice: Callable[[], str]) -> Iterator[None]:
     """Within the block, errors of writing, such as a full disk, become an `InputError`.

@@ -17,6 +17,17 @@ def instructions(cpuinfo: str | Path = "/proc/cpuinfo") -> set[str]:
     return {word for line in lines if line.startswith(("flags", "Features")) for word in line.split(":")[1].split()}
 
 
+def has_slow_onednn() -> bool:
+    """Whether TensorFlow convolves large pictures slowly with oneDNN, judged by the processor's instruction sets.
+
+    Without AVX-512, oneDNN multiplies matrices of at most 1 GB. For more, as with 128 channels at 640x360, it takes its
+    reference code, which is hundreds of times slower. TensorFlow uses oneDNN by itself on many processors of this kind,
+    such as Intel's Core from the 12th generation on.
+    """
+    found = instructions()
+    return "avx2" in found and "avx512f" not in found
+
+
 def has_gpu(devices: str | Path = "/dev") -> bool:
     """Whether there seems to be a GPU that TensorFlow can use, judged by its device files, without TensorFlow."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")

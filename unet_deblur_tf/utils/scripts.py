@@ -7,17 +7,18 @@ import sys
 import tempfile
 
 from unet_deblur_tf.errors import InputError, Stopped, first_line
-from unet_deblur_tf.utils.hardware import instructions
+from unet_deblur_tf.utils.hardware import has_slow_onednn
 
 
 def quiet_tensorflow():
     """Imports TensorFlow without its start-up messages, and Keras with the settings that the commands need.
 
     In the environment, `TF_CPP_MIN_LOG_LEVEL=0` shows the messages, and `TF_ENABLE_ONEDNN_OPTS=1` turns oneDNN on where
-    it is slow (see `has_slow_onednn`). The commands need the backend TensorFlow, the data format "channels_last" and
-    the float type float32. If the user has configured Keras otherwise, this process ignores it and prints a note.
+    it is slow, see `hardware.has_slow_onednn`. The commands need the backend TensorFlow, the data format
+    "channels_last" and the float type float32. If the user has configured Keras otherwise, this process ignores it and
+    prints a note.
     """
-    if has_slow_onednn(instructions()):
+    if has_slow_onednn():
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # overrides keras.json, too
@@ -34,16 +35,6 @@ def quiet_tensorflow():
         if configured != needed:
             print(f"{name} {configured!r} of keras.json is set aside: this command takes {needed!r}", file=sys.stderr)
             getattr(keras.config, f"set_{name}")(needed)
-
-
-def has_slow_onednn(instructions: set[str]) -> bool:
-    """Whether TensorFlow convolves large pictures slowly with oneDNN, judged by the processor's instruction sets.
-
-    Without AVX-512, oneDNN multiplies matrices of at most 1 GB. For more, as with 128 channels at 640x360, it takes its
-    reference code, which is hundreds of times slower. TensorFlow uses oneDNN by itself on many processors of this kind,
-    such as Intel's Core from the 12th generation on.
-    """
-    return "avx2" in instructions and "avx512f" not in instructions
 
 
 @contextlib.contextmanager

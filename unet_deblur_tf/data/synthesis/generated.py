@@ -23,7 +23,7 @@ from unet_deblur_tf.configs import Difficulty
 from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.synthesis.blur import blurred_pair, canvas_size
 from unet_deblur_tf.data.synthesis.scenes import scene
-from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale
+from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale, rename_once
 
 VERSION = 2  # increase it when the same settings give different pictures
 
@@ -73,12 +73,7 @@ def make_split(
         (partial / "sharp").mkdir()
         (partial / "settings.json").write_text(json.dumps(settings, indent=1))
         _write_pairs(partial, split, difficulty, photos, seed)
-        try:
-            partial.rename(folder)
-        except OSError:
-            # Another process finished the same split first. Its pictures are the same.
-            if not folder.is_dir():
-                raise
+        rename_once(partial, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -4,7 +4,7 @@
 """
 
 import glob
-import re
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -85,7 +85,7 @@ def _named(argument, output, recursive):
         return [(argument, PurePosixPath(argument).name)]
     if not glob.has_magic(argument):
         return None
-    root = re.split(r"[*?\[]", argument)[0].rpartition("/")[0]
+    root = "/".join(itertools.takewhile(lambda part: not glob.has_magic(part), argument.split("/")))
     files = [path for path in storage.matching(argument) if not (_is_hidden(path) or _is_result(path, root, output))]
     return [(path, PurePosixPath(path).name) for path in files] or None
 

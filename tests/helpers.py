@@ -104,10 +104,17 @@ def thin(variant, **overrides):
     return build(variant, **{**thin_arguments(variant), **overrides})
 
 
-def of_each_style(variants, styles, usual, complete):
-    """Cases (variant, style) for `parametrize`: some variants in every style, the others in the usual one alone.
+def few(names, *usual):
+    """Cases for `parametrize`, of which the usual ones run by default. The others are slow."""
+    import pytest  # which the environments of tests/serving/ do not need
 
-    The rest is slow. `styles` is a dict from the name of a style to its arguments.
+    return [name if name in usual else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def of_each_style(variants, styles, usual, complete, default):
+    """Cases (variant, style) for `parametrize`. `styles` is a dict from the name of a style to its arguments.
+
+    By default, some variants run in every style, and some in the usual one alone. The rest is slow.
     """
     import pytest  # which the environments of tests/serving/ do not need
 
@@ -116,7 +123,7 @@ def of_each_style(variants, styles, usual, complete):
             variant,
             style,
             id=f"{variant}-{name}",
-            marks=() if name == usual or variant in complete else pytest.mark.slow,
+            marks=() if variant in complete or (variant in default and name == usual) else pytest.mark.slow,
         )
         for variant in variants
         for name, style in styles.items()

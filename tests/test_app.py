@@ -277,6 +277,7 @@ def test_a_network_is_loaded_once(picture):
     assert not loaded.get("lite").options.ensemble
 
 
+@pytest.mark.slow
 def test_a_restorer_tells_about_each_step(picture):
     steps = []
     Restorer("lite", ensemble=True)(picture, on_step=lambda *step: steps.append(step))
@@ -390,6 +391,7 @@ def test_the_server_calls_nobody(running):
     assert not [address for address in asked if address not in ("127.0.0.1", "::1", "localhost")]
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_its_files(tmp_path):
     pytest.importorskip("gradio", reason="needs the extra app")
     with AppServer(tmp_path) as server:
@@ -401,6 +403,7 @@ def test_the_command_ends_with_its_files(tmp_path):
     assert not [*tmp_path.glob("unet-deblur-app-*")]
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_an_error_in_one_line(running, tmp_path):
     port = re.search(r":(\d+)/", running.address)[1]
     command = [sys.executable, "-m", "unet_deblur_tf", "app", "--no-browser", "--port", port]
@@ -430,6 +433,7 @@ def test_the_front_matter_of_the_space_fits_the_package():
     assert "unet_deblur_tf[app]" in (SPACE / "requirements.txt").read_text(encoding="utf-8").splitlines()
 
 
+@pytest.mark.slow
 def test_the_space_builds_the_page(tmp_path):
     pytest.importorskip("gradio", reason="needs the extra app")
     code = (

@@ -20,7 +20,8 @@ def optimizer(name):
     }[name]()
 
 
-@pytest.mark.parametrize("name", [pytest.param("adam", marks=pytest.mark.slow), "muon", "adam in float16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adam", "muon", "adam in float16"])
 def test_state_goes_round(tmp_path, name):
     image = random_pictures(32, 32, count=2)
 

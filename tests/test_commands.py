@@ -34,18 +34,18 @@ UNCACHED = ["--cache", "none", "--crops-per-picture", "3"]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, picture):
-    """A working folder in which `concat_se` was trained on pairs for three short epochs."""
+    """A working folder in which `lite` was trained on pairs for three short epochs, and what was said."""
     folder = tmp_path_factory.mktemp("work")
     for frame in FRAMES:
         save_pair(folder / "pairs", frame, picture // 2, picture)
-    done = run_script("train.py", "--variant", "concat_se", "--data", "pairs", *SMALL_RUN, *UNCACHED, cwd=folder)
+    done = run_script("train.py", "--variant", "lite", "--data", "pairs", *SMALL_RUN, *UNCACHED, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
 
 def test_training_leaves_everything_the_contract_names(trained):
     folder, said = trained
-    base = folder / "saved_models/concat_se"
+    base = folder / "saved_models/lite"
     assert {path.name for path in base.iterdir()} == {
         "1", "model.keras", "history.csv", "run.json", "comparison.png", "logs", ".training.lock",
     }  # fmt: skip
@@ -53,36 +53,35 @@ def test_training_leaves_everything_the_contract_names(trained):
         "model.keras", "history.csv", "run.json", "comparison.png", "tf_serving_warmup_requests",
     }  # fmt: skip
     assert {path.name for path in base.parent.iterdir()} == {
-        "concat_se", "models.config", "monitoring.config", "batching.config",
+        "lite", "models.config", "monitoring.config", "batching.config",
     }  # fmt: skip
     assert [row["epoch"] for row in read_history(base)] == ["0", "1", "2"]
     recorded = json.loads((base / "run.json").read_text())
     best = max(read_history(base), key=lambda row: float(row["val_psnr"]))
     assert recorded["best_epoch"] == int(best["epoch"])
     assert recorded["epochs_completed"] == 3
-    assert recorded["settings"]["variant"] == "concat_se"
+    assert recorded["settings"]["variant"] == "lite"
     assert recorded["settings"]["seed"] == 0
     assert recorded["score"]["images"] == 3
-    assert set(recorded["pooling"]["validation_psnr"]) == {"global", "local"}
-    assert recorded["pooling"]["exported"] == Restorer(base / "model.keras").pooling
+    assert recorded["pooling"] is None  # without squeeze-and-excitation
     assert "Cache: none (as asked for), 3 crops in a row per picture" in said
     assert recorded["versions"]["tensorflow"] == tf.__version__
     assert f"{recorded['score']['input']['psnr']:.2f}" in said
-    assert "python evaluate.py --model saved_models/concat_se --data pairs --report reports/concat_se/1" in said
+    assert "python evaluate.py --model saved_models/lite --data pairs --report reports/lite/1" in said
     assert "3 train pairs, 3 val pairs, 3 test pairs" in said
 
 
 def test_the_exported_network_is_the_saved_one(trained):
     folder, _ = trained
     blurred = read_picture(folder / "pairs/test/S0/blur/0.png")
-    base = folder / "saved_models/concat_se"
+    base = folder / "saved_models/lite"
     of_keras, of_saved_model = (Restorer(base / name)(blurred) for name in ("model.keras", "1"))
     assert np.abs(of_keras.astype(int) - of_saved_model).max() <= 1
 
 
 def test_tensorboard_gets_pictures(trained):
     folder, _ = trained
-    (events,) = (folder / "saved_models/concat_se/logs/1/pictures").iterdir()
+    (events,) = (folder / "saved_models/lite/logs/1/pictures").iterdir()
     tags = {
         value.tag
         for record in tf.data.TFRecordDataset(str(events))
@@ -93,12 +92,12 @@ def test_tensorboard_gets_pictures(trained):
 
 def test_evaluate_takes_the_newest_model_and_reports_what_training_did(trained):
     folder, _ = trained
-    done = run_script("evaluate.py", "--data", "pairs", "--report", "report", cwd=folder)
+    done = run_script_here("evaluate.py", "--data", "pairs", "--report", "report", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "saved_models/concat_se/1 on 3 pairs" in done.stdout
+    assert "saved_models/lite/1 on 3 pairs" in done.stdout
     assert "blurred input" in done.stdout
     found = json.loads((folder / "report/metrics.json").read_text())
-    recorded = json.loads((folder / "saved_models/concat_se/run.json").read_text())["score"]
+    recorded = json.loads((folder / "saved_models/lite/run.json").read_text())["score"]
     for row in ("input", "restored"):
         assert found[row]["psnr"] == pytest.approx(recorded[row]["psnr"], abs=0.01)
 
@@ -106,14 +105,14 @@ def test_evaluate_takes_the_newest_model_and_reports_what_training_did(trained):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     folder, _ = trained
-    flags = ["--variant", "concat_se", "--data", "pairs", *SMALL_RUN, "--output", "again"]
+    flags = ["--variant", "lite", "--data", "pairs", *SMALL_RUN, "--output", "again"]
     command = [sys.executable, ROOT / "train.py", *flags, *UNCACHED]
-    work = folder / "again/concat_se/.training"
+    work = folder / "again/lite/.training"
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: completed_epochs(work), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (folder / "again/concat_se/1").exists()
+    assert not (folder / "again/lite/1").exists()
 
     other = run_script("train.py", *flags, "--seed", "1", cwd=folder)
     assert other.returncode == 2
@@ -124,7 +123,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
     assert done.returncode == 0, done.stderr
     assert "Cache: memory" in done.stdout
     assert "Going on after epoch" in done.stdout
-    whole, resumed = read_history(folder / "saved_models/concat_se"), read_history(folder / "again/concat_se")
+    whole, resumed = read_history(folder / "saved_models/lite"), read_history(folder / "again/lite")
     assert [row["epoch"] for row in resumed] == ["0", "1", "2"]
     for key in ("loss", "val_psnr", "val_ssim"):
         values = [[float(row[key]) for row in rows] for rows in (whole, resumed)]
@@ -135,15 +134,15 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(trained):
 def test_starting_from_a_trained_network(trained):
     folder, _ = trained
     flags = ["--data", "pairs", "--crop", "32", "--batch-size", "2", "--epochs", "1", "--steps-per-epoch", "1"]
-    flags += ["--start-from", "saved_models/concat_se", "--output", "further"]
+    flags += ["--start-from", "saved_models/lite", "--output", "further"]
     # So small a step leaves the weights as they came.
-    done = run_script("train.py", "--variant", "concat_se", *flags, "--learning-rate", "1e-12", cwd=folder)
+    done = run_script("train.py", "--variant", "lite", *flags, "--learning-rate", "1e-12", cwd=folder)
     assert done.returncode == 0, done.stderr
-    start, further = (load_trained(folder / base / "concat_se") for base in ("saved_models", "further"))
+    start, further = (load_trained(folder / base / "lite") for base in ("saved_models", "further"))
     for ours, theirs in zip(start.trainable_weights, further.trainable_weights):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
-    done = run_script("train.py", "--variant", "concat", *flags, cwd=folder)
-    assert_one_line_error(done, "is a concat_se with other layers than this concat")
+    done = run_script("train.py", "--variant", "unet", *flags, cwd=folder)
+    assert_one_line_error(done, "is a lite with other layers than this unet")
 
 
 @pytest.mark.slow
@@ -227,6 +226,7 @@ def test_a_picture_smaller_than_the_crop(trained):
     assert_one_line_error(done, "blur/0.png is 112x96: at least 100x100 is needed by --crop")
 
 
+@pytest.mark.slow
 def test_a_truncated_picture_met_in_mid_run(trained, make_pairs):
     folder, _ = trained
     root = make_pairs(*FRAMES)
@@ -294,6 +294,21 @@ def test_a_run_killed_while_exporting_goes_on_without_training_again(trained, tm
     (tmp_path / "best.keras").write_bytes(best)
     for ours, theirs in zip(weights, keras.saving.load_model(tmp_path / "best.keras", compile=False).get_weights()):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_training_squeeze_and_excitation_chooses_the_pooling(trained):
+    folder, _ = trained
+    flags = ["--data", "pairs", *SMALL_RUN, *UNCACHED, "--output", "attentive"]
+    done = run_script("train.py", "--variant", "concat_se", *flags, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    base = folder / "attentive/concat_se"
+    recorded = json.loads((base / "run.json").read_text())["pooling"]
+    assert set(recorded["validation_psnr"]) == {"global", "local"}
+    assert recorded["exported"] == Restorer(base / "model.keras").pooling
+    blurred = read_picture(folder / "pairs/test/S0/blur/0.png")
+    of_keras, of_saved_model = (Restorer(base / name)(blurred) for name in ("model.keras", "1"))
+    assert np.abs(of_keras.astype(int) - of_saved_model).max() <= 1
 
 
 @pytest.mark.slow

@@ -15,7 +15,12 @@ from unet_deblur_tf.training import compiling
 
 
 @pytest.mark.parametrize(
-    ("recipe", "precision"), [("default", "float32"), ("default", "mixed_float16"), ("original", "float32")]
+    ("recipe", "precision"),
+    [
+        ("default", "float32"),
+        pytest.param("default", "mixed_float16", marks=pytest.mark.slow),
+        pytest.param("original", "float32", marks=pytest.mark.slow),
+    ],
 )
 def test_the_step_is_traced_once(recipe, precision, monkeypatch):
     traces = []

@@ -372,6 +372,7 @@ def test_the_reference_covers_the_package():
     assert {f"unet_deblur_tf.{name}" for name in public.__all__ if name != "__version__"} <= {*described}
 
 
+@pytest.mark.slow
 def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
     pytest.importorskip("mkdocs", reason="needs the extra docs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"]

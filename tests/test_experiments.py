@@ -72,6 +72,7 @@ def test_pairs_to_test_with_alone_are_refused(arguments, make_pairs, monkeypatch
     assert not arguments.output.exists()
 
 
+@pytest.mark.slow
 def test_an_average_of_weights(tmp_path):
     networks = [randomise(unet(widths=SMALL_WIDTHS)), randomise(unet(widths=SMALL_WIDTHS))]
     for number, network in enumerate(networks):

@@ -11,9 +11,9 @@ import tensorflow as tf
 from helpers import (
     GMACS,
     assert_one_line_error,
+    few,
     random_pictures,
     randomise,
-    run_script,
     run_script_here,
     save_picture,
     thin,
@@ -84,14 +84,12 @@ def test_what_lowers_the_score_shows_nowhere():
 @pytest.mark.parametrize(
     ("variant", "box"),
     [
-        ("unet", None),
         ("lite", None),
         *(
             pytest.param(name, None, marks=pytest.mark.slow)
-            for name in ("concat", "concat_se", "concat_reduce", "concat_reduce_se")
+            for name in ("unet", "concat", "concat_se", "concat_reduce", "concat_reduce_se")
         ),
-        ("unet", (4, 8, 20, 10)),
-        ("concat_se", (4, 8, 20, 10)),
+        *(pytest.param(name, (4, 8, 20, 10), marks=pytest.mark.slow) for name in ("unet", "concat_se")),
     ],
 )
 def test_grad_cam_by_hand(variant, box):
@@ -120,7 +118,7 @@ def strides(network):
     return [*(scale_of(network) * stride for stride in (1, 2, 4, 8, 16, 8, 4, 2, 1)), 1]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", few(VARIANTS, "unet", "concat_se", "lite"))
 def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
     network = trunk_of(untrained(variant))
     sized = with_size(network, 64, 96)
@@ -130,6 +128,7 @@ def test_each_layer_of_the_figure_is_found_at_its_resolution(variant):
         assert layer.output.shape[1:3] == (64 // stride, 96 // stride)
 
 
+@pytest.mark.slow
 def test_any_size_and_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = randomise(thin("concat_se"))
@@ -158,7 +157,7 @@ def test_a_box_outside_the_picture(box):
 
 
 @pytest.mark.parametrize("variant", ATTENTIVE)
-@pytest.mark.parametrize("window", [None, 16])
+@pytest.mark.parametrize("window", few([None, 16], None))
 def test_gates(variant, window):
     network = randomise(thin(variant, name=variant))
     picture = random_pictures(48, 64)[0]
@@ -186,7 +185,7 @@ def costs_of(variant):
     return layer_costs(untrained(variant))
 
 
-@pytest.mark.parametrize("variant", GMACS)
+@pytest.mark.parametrize("variant", few(GMACS, "unet", "concat_se", "lite"))
 def test_multiply_accumulates_of_the_convolutions(variant):
     costs = costs_of(variant)
     convolutions = sum(cost.macs for cost in costs if cost.kind in ("Conv2D", "DepthwiseConv2D"))
@@ -198,7 +197,7 @@ def test_multiply_accumulates_of_the_convolutions(variant):
     ("variant", "size"),
     [
         pytest.param(
-            name, size, marks=pytest.mark.slow if size[0] == 224 or name in ("concat", "concat_reduce") else ()
+            name, size, marks=() if size == (64, 96) and name in ("unet", "concat_se", "lite") else pytest.mark.slow
         )
         for name in VARIANTS
         for size in ((224, 224), (64, 96))
@@ -237,7 +236,7 @@ def test_costs_by_hand():
     assert costs["out_conv"][4:7] == (99, 64 * 32 * 32 * 3, 2 * 64 * 32 * 32 * 3 + 64 * 32 * 3)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", few(VARIANTS, "unet", "concat_se", "lite"))
 def test_the_ten_layers_add_up(variant):
     network, costs = untrained(variant), costs_of(variant)
     rows = figure_costs(costs)
@@ -273,7 +272,7 @@ def small(tmp_path_factory):
 def test_the_heatmaps_command(small, tmp_path):
     command = ["heatmaps", "blurred.png", "--sharp", "sharp.png", "--model", "model.keras", "--box", "5,5,20,20"]
     command += ["--output", str(tmp_path / "maps.png"), "--raw", str(tmp_path / "maps.npz"), "--largest", "48"]
-    done = run_script("explain.py", *command, cwd=small)
+    done = run_script_here("explain.py", *command, cwd=small)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"maps.png", "maps_gates.png", "maps.npz"}
     maps = np.load(tmp_path / "maps.npz")
@@ -329,7 +328,9 @@ def test_bad_input_ends_in_one_line(small, arguments, message):
 
 
 def test_the_cost_command(tmp_path):
-    done = run_script("explain.py", "cost", "--variant", "concat", "--size", "96x64", "--output", "costs", cwd=tmp_path)
+    done = run_script_here(
+        "explain.py", "cost", "--variant", "concat", "--size", "96x64", "--output", "costs", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "costs/cost_concat_96x64.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from helpers import SMALL_WIDTHS, clipped_output, random_pictures, randomise, run_script, run_script_here, thin
+from helpers import SMALL_WIDTHS, clipped_output, few, random_pictures, randomise, run_script, run_script_here, thin
 
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.errors import InputError
@@ -22,25 +22,8 @@ from unet_deblur_tf.models.scales import at_scales, scales_of, trunk_of
 from unet_deblur_tf.models.transforms import with_local_pooling
 from unet_deblur_tf.models.unet import unet
 
-# `concat_se` and `lite`, which are left, have most parts between them.
-SLOW = (
-    "unet",
-    "multiscale",
-    "naf",
-    "concat",
-    "concat_reduce",
-    "concat_reduce_se",
-    "concat_se, local",
-    "concat_reduce_se, local",
-)
 
-
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
-        for name in [*VARIANTS, "concat_se, local", "concat_reduce_se, local"]
-    ]
-)
+@pytest.fixture(params=few([*VARIANTS, "concat_se, local", "concat_reduce_se, local"], "lite"))
 def network(request, faster_forms):
     variant, _, pooling = request.param.partition(", ")
     network = randomise(thin(variant, name=variant))
@@ -62,6 +45,7 @@ def test_onnx_takes_any_size(network, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["network.onnx"]
 
 
+@pytest.mark.slow
 def test_half_weights_halve_the_file_and_hardly_change_the_picture(tmp_path, picture):
     onnxruntime = pytest.importorskip("onnxruntime")
     blurred = np.mean([np.roll(picture, shift, axis=1) for shift in range(9)], axis=0)
@@ -100,6 +84,7 @@ def test_an_output_for_blending_is_not_clipped(tmp_path):
     assert restored.min() < 0 < 1 < restored.max()
 
 
+@pytest.mark.slow
 def test_litert_takes_its_size(network, tmp_path):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     export_litert(network, tmp_path / "network.tflite", 40, 61)
@@ -108,7 +93,8 @@ def test_litert_takes_its_size(network, tmp_path):
     np.testing.assert_allclose(restore(image=image)["restored"], clipped_output(network, image), atol=1e-3)
 
 
-@pytest.mark.parametrize("source", ["savedmodel", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["savedmodel", "onnx"])
 def test_openvino_reads_them(source, tmp_path):
     openvino = pytest.importorskip("openvino")
     network = randomise(thin("concat_se"))
@@ -131,7 +117,7 @@ def test_openvino_reads_them(source, tmp_path):
     check(33, 20)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", few(["mixed_bfloat16", "mixed_float16"], "mixed_float16"))
 def test_mixed_precision_leaves_as_float32(precision, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     keras.config.set_dtype_policy(precision)
@@ -157,6 +143,7 @@ def base(tmp_path_factory):
     return base
 
 
+@pytest.mark.slow
 def test_the_command(base, tmp_path):
     shutil.copytree(base, tmp_path / "saved_models/tiny")
     done = run_script("export.py", "--max-pixels", "999", "--warmup", "30x20", cwd=tmp_path)
@@ -201,7 +188,7 @@ def test_what_does_not_go_together(base, options, message):
     assert finding.versions(base) == [1]
 
 
-@pytest.mark.parametrize("format", ["savedmodel", "onnx"])
+@pytest.mark.parametrize("format", few(["savedmodel", "onnx"], "savedmodel"))
 def test_a_file_alone_is_exported_to_where_models_are(base, tmp_path, monkeypatch, format):
     """Not into whatever folder somebody put it in, nor beside that."""
     monkeypatch.chdir(tmp_path)
@@ -214,6 +201,7 @@ def test_a_file_alone_is_exported_to_where_models_are(base, tmp_path, monkeypatc
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["net.keras"]
 
 
+@pytest.mark.slow
 def test_another_pooling_is_in_both_forms(tmp_path):
     """What `deblur.py` finds inside a version restores as the version does."""
     base = tmp_path / "saved_models/net"
@@ -238,6 +226,7 @@ def test_another_pooling_is_in_both_forms(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_another_precision_is_in_both_forms(base, tmp_path):
     export_network(model=str(base), output=str(tmp_path / "net"), precision="mixed_bfloat16", warmup_sizes=())
     inside = keras.saving.load_model(tmp_path / "net/1/assets.extra/model.keras", compile=False)
@@ -252,6 +241,7 @@ def test_another_precision_is_in_both_forms(base, tmp_path):
     assert 1e-4 < np.abs(restored - exact).max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [1, 3])
 def test_other_scales_are_in_both_forms(base, tmp_path, scales):
     export_network(model=str(base), output=str(tmp_path / "net"), scales=scales, warmup_sizes=())
@@ -296,6 +286,7 @@ def test_export_takes_what_was_trained_here_and_says_so(trained_here):
     assert "saved_models/inverter/2/" in done.stdout
 
 
+@pytest.mark.slow
 def test_export_takes_the_packages_network_where_nothing_was_trained(tmp_path):
     pytest.importorskip("onnxruntime")
     done = run_script_here("export.py", "--format", "onnx", "--scales", "1", cwd=tmp_path)
@@ -325,6 +316,7 @@ def test_warmup_requests_run(base, tmp_path):
     assert shapes == [(1, 20, 36, 3), (20, 36, 3), (1, 32, 16, 3), (32, 16, 3)]
 
 
+@pytest.mark.slow
 def test_usual_warmup_requests_stay_below_the_limit(base, tmp_path):
     network = keras.saving.load_model(base / "model.keras")
     for limit, there in ((1280 * 720, True), (1280 * 720 - 1, False)):

@@ -239,6 +239,7 @@ def test_twins_of_different_size(files, tmp_path):
     fails(files, tmp_path, "blur/000010.png is (32, 24) but its twin", "sharp/000010.png is (30, 24)")
 
 
+@pytest.mark.slow
 def test_a_kill_while_preparing_leaves_nothing_that_passes_for_complete(files, tmp_path):
     root = as_folder(files, tmp_path / "data")
     code = (

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, of_each_style, random_pictures, randomise, thin
+from helpers import SMALL_WIDTHS, few, of_each_style, random_pictures, randomise, thin
 
 from unet_deblur_tf.acceleration import levels, winograd
 from unet_deblur_tf.acceleration.compression import LevelCompression
@@ -25,8 +25,7 @@ STYLES = {
     "none": dict(norm="none", activation="leaky_relu"),
     "layer": dict(norm="layer", head="sigmoid"),
 }
-# Every variant in the style of what ships, and in the others those that have all kinds of layers.
-CASES = of_each_style(VARIANTS, STYLES, "none", complete=("unet", "concat_reduce_se"))
+CASES = of_each_style(VARIANTS, STYLES, "none", complete=["unet"], default=["naf", "lite"])
 
 
 def layers(network, kind):
@@ -86,7 +85,7 @@ def test_the_form_for_training_has_the_same_gradients(variant, style):
         np.testing.assert_allclose(our, their, atol=1e-3 * largest)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", few(VARIANTS, "unet", "concat_se", "lite"))
 def test_where_it_is_worthwhile(variant, monkeypatch):
     monkeypatch.setattr(levels, "MIN_UPSAMPLED_CHANNELS", MIN_UPSAMPLED_CHANNELS)
     by_skips = {"own": 2, "all": 2 if VARIANTS[variant].get("compress") else 4, "projected": 0, "added": 0}
@@ -115,7 +114,7 @@ def test_where_multiplications_are_saved(monkeypatch):
     assert layers(for_inference(network), WinogradConvolution) == []
 
 
-@pytest.mark.parametrize("variant", ["concat_se", "concat_reduce_se"])
+@pytest.mark.parametrize("variant", few(["concat_se", "concat_reduce_se"], "concat_se"))
 def test_local_pooling(variant):
     """Its gates differ from place to place, so that levels have to be upsampled before; the stage below has none."""
     network = with_local_pooling(randomise(thin(variant)), 32)
@@ -204,6 +203,7 @@ def test_what_is_wide_is_never_there_for_all_rows(monkeypatch):
     assert heights == [32, 32 + 2, 32 + 2, *[32 + 4, *2 * [32 + 8], 32 + 4], *[32 + 8, *6 * [32 + 16], 32 + 8]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "layer", "awaited", "least"),
     [("concat_se", "up4_conv1", "up3_act2", 4), ("concat_reduce", "up4_reduce_conv1", "down3_act2", 4)],

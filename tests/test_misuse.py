@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import few
 
 import unet_deblur_tf
 from unet_deblur_tf.configs import VARIANTS
@@ -25,7 +26,7 @@ def serve(tmp_path_factory):
     del saved
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", few(VARIANTS, "unet", "concat_se", "lite"))
 @pytest.mark.parametrize("channels", [1, 4])
 def test_keras_names_the_channels(variant, channels):
     network = unet_deblur_tf.build(variant, widths=(4, 4, 4, 4, 4))
@@ -90,6 +91,7 @@ def deblur(folder, picture, runtime="tensorflow", **environment):
     return said, (folder / "restored/photo.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_keras_settings_from_elsewhere_are_set_aside(tmp_path, picture):
     (tmp_path / "home").mkdir()
     settings = {"floatx": "float16", "image_data_format": "channels_first", "backend": "torch", "epsilon": 1e-7}

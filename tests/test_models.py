@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import GMACS, SMALL_WIDTHS, random_pictures, randomise, thin, thin_arguments, untrained
+from helpers import GMACS, SMALL_WIDTHS, few, random_pictures, randomise, thin, thin_arguments, untrained
 from reference import forward
 
 from unet_deblur_tf.configs import ACTIVATIONS, FIGURE_LAYERS, HEADS, NORMS, PRECISIONS, VARIANTS
@@ -56,7 +56,7 @@ def test_a_sigmoid_network_stays_in_range():
     assert restored.std() > 0
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", few(VARIANTS, "unet", "concat_reduce_se", "lite"))
 def test_any_picture_size(variant):
     """Several at once, each next to the reference."""
     model = randomise(thin(variant, norm="batch"))
@@ -137,7 +137,7 @@ def test_layer_names_follow_the_figure(variant):
     assert widths == others.get(variant, [32, 64, 128, 256, 256, 128, 64, 32, 32])
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", few(VARIANTS, "concat_reduce_se", "naf", "lite"))
 def test_keras_file_round_trip(variant, tmp_path):
     model = randomise(thin(variant))
     model.save(tmp_path / "model.keras")
@@ -147,7 +147,7 @@ def test_keras_file_round_trip(variant, tmp_path):
 
 
 # The others go through the same layers.
-QUICK = [("concat_reduce_se", "mixed_bfloat16"), ("unet", "mixed_float16")]
+QUICK = [("unet", "mixed_float16")]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_one_training_step_in_each_precision(variant, precision):
 
 
 @pytest.mark.parametrize("head", ["residual", pytest.param("sigmoid", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", few(VARIANTS, "concat_se", "lite"))
 def test_another_precision_is_what_would_have_been_built_in_it(variant, head):
     network = randomise(thin(variant, head=head))
     keras.config.set_dtype_policy("mixed_bfloat16")

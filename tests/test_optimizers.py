@@ -53,6 +53,7 @@ def test_what_is_no_wide_kernel_moves_as_adamw_moves_it(shape):
     assert np.abs(moved[0] - start).min() > RATE
 
 
+@pytest.mark.slow
 def test_a_model_saved_in_the_middle_goes_on_alike(tmp_path):
     image = random_pictures(32, 32, count=2)
 

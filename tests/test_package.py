@@ -79,6 +79,7 @@ def test_the_version_is_the_same_everywhere():
     assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["keras first", "the networks alone"])
 def test_keras_loads_a_saved_network(order, tmp_path):
     network = unet_deblur_tf.build("lite")

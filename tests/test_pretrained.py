@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import robustness
-from helpers import clipped_output, psnr
+from helpers import clipped_output, few, psnr
 
 from unet_deblur_tf.configs import DIFFICULTIES
 from unet_deblur_tf.data.pictures import read_picture
@@ -27,8 +27,7 @@ from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.restoring.restorer import Restorer
 
 NETWORKS = pretrained.manifest()["networks"]
-# The default suite tries the two that people use most in every way.
-USUAL = [name if name in ("unet", "lite") else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+USUAL = few(NETWORKS, "lite")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -103,7 +102,7 @@ def blurred_scenes():
 SCENE_GAINS = {"lite": (2.3, 1.7), "unet": (3.4, 2.2), "concat_se": (3.3, 2.2)}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", few(NETWORKS, "unet", "lite"))
 def test_blurred_scenes_get_better_and_their_sharp_twins_stay(name, blurred_scenes):
     restore = Restorer(name)
     gains = [psnr(restore(blurred), sharp) - psnr(blurred, sharp) for blurred, sharp in blurred_scenes]
@@ -123,7 +122,7 @@ def test_sharp_scenes_stay_as_they_are(name, picture):
 GAINS = {"lite": (1.9, 1.8), "unet": (2.5, 2.5), "concat_se": (2.5, 2.5)}
 
 
-@pytest.mark.parametrize("gopro", [1, pytest.param(5, marks=pytest.mark.slow)])  # how many, since they are large
+@pytest.mark.parametrize("gopro", few([1, 5], 1))  # how many, since they are large
 @pytest.mark.parametrize("name", USUAL)
 def test_real_pictures_that_it_never_saw_get_better(name, gopro, real_data):
     restore = Restorer(name)
@@ -134,7 +133,8 @@ def test_real_pictures_that_it_never_saw_get_better(name, gopro, real_data):
         assert found["gain"]["ssim"] > 0
 
 
-@pytest.mark.parametrize("name", USUAL)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_noise_does_not_stop_them(name, real_data):
     restore = Restorer(name)
     pairs = load_pairs(str(real_data / "gopro"), "test")[::2]
@@ -173,6 +173,7 @@ def test_training_does_not_begin_with_a_network_of_another_style(style):
         initialize_from(network, "lite")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lite", "unet"])  # which are stored in float32
 def test_weights_in_float16_score_the_same(name, blurred_scenes, tmp_path):
     network = load_network(find_model(name))
@@ -187,7 +188,8 @@ def test_weights_in_float16_score_the_same(name, blurred_scenes, tmp_path):
         assert scores[1] == pytest.approx(scores[0], abs=0.01)
 
 
-@pytest.mark.parametrize("name", USUAL)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_bfloat16_and_other_runtimes_score_the_same(name, blurred_scenes):
     """So that `--precision auto` and `--runtime auto` can choose by time alone."""
     ways = [dict(precision="float32"), dict(precision="mixed_bfloat16"), dict(runtime="onnxruntime")]

@@ -1,5 +1,6 @@
 """What becomes of a trained network."""
 
+import pytest
 from helpers import lively_network
 
 from unet_deblur_tf.data.sources import load_pairs
@@ -11,6 +12,7 @@ from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.training.publishing import choose_pooling
 
 
+@pytest.mark.slow
 def test_what_scores_higher_on_validation_pictures_is_exported(make_pairs, capsys):
     pairs = load_pairs(make_pairs("{}/1.png", "{}/2.png"), "all")
     network = lively_network("concat_se")

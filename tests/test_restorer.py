@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, lively_network, mean_over_turns, thin
+from helpers import SMALL_WIDTHS, few, lively_network, mean_over_turns, thin
 
 from unet_deblur_tf.configs import POOLINGS, VARIANTS
 from unet_deblur_tf.data.synthesis.scenes import scene
@@ -21,11 +21,7 @@ from unet_deblur_tf.restoring.runtimes import OutOfMemory
 from unet_deblur_tf.restoring.runtimes.keras_parts import facts_of
 from unet_deblur_tf.restoring.runtimes.tensorflow_network import TensorFlowNetwork
 
-# Graphs of the compressing variants take long to build.
-BY_EFFORT = [
-    pytest.param(name, marks=pytest.mark.slow if "reduce" in name or name == "naf" else ()) for name in VARIANTS
-]
-ATTENTIVE = [each for each in BY_EFFORT if VARIANTS[each.values[0]].get("attention")]
+ATTENTIVE = [name for name, arguments in VARIANTS.items() if arguments.get("attention")]
 
 
 def strip(height, width):
@@ -36,14 +32,8 @@ def strip(height, width):
 @pytest.mark.parametrize(
     ("variant", "window", "shape"),
     [
-        *(
-            # `concat_se` below, with a window, is the one of `concat` and itself that has all kinds of layers.
-            pytest.param(
-                *each.values, None, (48, 1500), marks=pytest.mark.slow if "concat" in each.values[0] else each.marks
-            )
-            for each in BY_EFFORT
-        ),
-        *(pytest.param(*each.values, 96, (1483, 40), marks=each.marks) for each in ATTENTIVE),
+        *(pytest.param(name, None, (48, 1500), marks=() if name == "lite" else pytest.mark.slow) for name in VARIANTS),
+        *(pytest.param(name, 96, (1483, 40), marks=pytest.mark.slow) for name in ATTENTIVE),
         pytest.param("unet", None, (1200, 1130), marks=pytest.mark.slow),
     ],
 )
@@ -58,12 +48,14 @@ def test_tiles_equal_the_whole_picture(variant, window, shape):
     assert np.abs(whole - tiled).max() <= 65535 * 1e-4
 
 
+@pytest.mark.slow
 def test_small_tiles_leave_a_network_that_does_nothing_exact():
     picture = strip(300, 333)
     restored = Restorer(build("unet"), tile=128)(picture)
     np.testing.assert_array_equal(restored, picture)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ATTENTIVE)
 def test_a_window_over_the_whole_picture_is_global_pooling(variant):
     network = lively_network(variant, widths=SMALL_WIDTHS)
@@ -73,6 +65,7 @@ def test_a_window_over_the_whole_picture_is_global_pooling(variant):
     assert np.abs(Restorer(with_local_pooling(network, 32), scales=1)(picture) - globally).max() > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ATTENTIVE)
 def test_pooling_shares_weights_and_survives_saving(variant, tmp_path):
     network = lively_network(variant, widths=SMALL_WIDTHS)
@@ -106,7 +99,7 @@ def test_pooling_of_a_network_without_squeeze_and_excitation(tmp_path):
         assert Restorer(tmp_path / "model.keras", pooling=pooling).pooling == "none"
 
 
-@pytest.mark.parametrize(("tile", "shape"), [(0, (80, 48)), (1056, (48, 1500))])
+@pytest.mark.parametrize(("tile", "shape"), [(0, (80, 48)), pytest.param(1056, (48, 1500), marks=pytest.mark.slow)])
 def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
     network = lively_network("concat_se", widths=SMALL_WIDTHS)
     picture = strip(*shape) // 4 + 20_000  # far from what would be clipped
@@ -117,7 +110,7 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, shape):
     assert np.abs(restored.astype(int) - alone(picture)).max() > 100
 
 
-@pytest.mark.parametrize("variant", ["concat_se", "lite"])
+@pytest.mark.parametrize("variant", few(["concat_se", "lite"], "lite"))
 @pytest.mark.parametrize("options", [dict(tile=0), dict(tile=256), dict(tile=0, ensemble=True)], ids=str)
 def test_strength_is_the_share_of_the_correction(variant, options):
     network = lively_network(variant, widths=SMALL_WIDTHS)

@@ -80,9 +80,9 @@ def test_killed_at_ten_random_moments_a_run_ends_as_if_it_had_not_been(folder):
     tf.saved_model.load(str(base / str(max(int(path.name) for path in base.glob("[0-9]*")))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "status", "word"),
-    [(signal.SIGTERM, 143, "terminated"), pytest.param(signal.SIGINT, 130, "interrupted", marks=pytest.mark.slow)],
+    ("number", "status", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
 def test_a_signal_stops_at_the_next_step_and_says_how_to_go_on(folder, number, status, word):
     """Meanwhile a second run is told to go elsewhere."""
@@ -178,7 +178,9 @@ def test_a_full_disk(folder, small_disk, megabytes, epochs):
     assert len(read_history(disk / "models/lite")) == 2
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["by hand", "after a worker was lost"])
+@pytest.mark.parametrize(
+    "again", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["by hand", "after a worker was lost"]
+)
 def test_fresh_is_for_the_first_start(folder, tmp_path, monkeypatch, again):
     """What started again by itself goes on; to people it is said how."""
     settings = SETTINGS | {"data": str(folder / "pairs")}
@@ -213,6 +215,7 @@ def test_nothing_is_taken_over_from_a_run_without_an_epoch(folder, tmp_path, mon
     assert begun == [1]
 
 
+@pytest.mark.slow
 def test_a_run_beside_a_finished_one_says_that_it_starts_anew(folder, tmp_path, monkeypatch, capsys):
     settings = SETTINGS | {"data": str(folder / "pairs"), "epochs": 1}
     train.train(tmp_path, **settings)
@@ -228,6 +231,7 @@ def test_a_run_beside_a_finished_one_says_that_it_starts_anew(folder, tmp_path, 
     assert "holds a finished run" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_fresh_forgets_the_logs_of_the_interrupted_run(folder, tmp_path, monkeypatch):
     settings = SETTINGS | {"data": str(folder / "pairs")}
 

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from helpers import SMALL_WIDTHS, lively_network, thin_arguments
+from helpers import SMALL_WIDTHS, few, lively_network, thin_arguments
 
 from unet_deblur_tf.configs import VARIANTS
 from unet_deblur_tf.errors import InputError
@@ -20,9 +20,6 @@ from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.restoring.runtimes import OutOfMemory, conversion, converted
 
 OTHERS = ("onnxruntime", "openvino")
-# A guide as second input, and half the resolution. Tiles with means have a test of their own, with a network that is
-# converted sooner than "concat_se".
-KINDS = ("multiscale", "lite")
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +67,7 @@ def deep_picture():
     return np.random.default_rng(0).integers(0, 65536, (152, 200, 3), np.uint16)
 
 
-@pytest.mark.parametrize(
-    "variant", [pytest.param(each, marks=() if each in KINDS else pytest.mark.slow) for each in VARIANTS]
-)
+@pytest.mark.parametrize("variant", few(VARIANTS, "lite"))
 def test_the_pictures_are_those_of_tensorflow(tmp_path, deep_picture, conversions, variant):
     lively_network(variant, **thin_arguments(variant)).save(tmp_path / "model.keras")
     for tile in (0, 128):
@@ -86,7 +81,8 @@ def test_the_pictures_are_those_of_tensorflow(tmp_path, deep_picture, conversion
     assert len(conversions) == 1  # for both runtimes, and for tiles as well
 
 
-@pytest.mark.parametrize("pooling", [pytest.param("global", marks=pytest.mark.slow), "local"])
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["global", "local"])
 def test_means_of_the_picture(tmp_path, deep_picture, conversions, pooling):
     """In tiles, a network with squeeze-and-excitation runs in two parts, and the second gets several means by name."""
     lively_network("unet", attention=True, widths=SMALL_WIDTHS).save(tmp_path / "model.keras")
@@ -101,6 +97,7 @@ def test_means_of_the_picture(tmp_path, deep_picture, conversions, pooling):
         assert np.abs(one(deep_picture).astype(int) - other(deep_picture)).max() <= 65535 * 1e-4
 
 
+@pytest.mark.slow
 def test_without_keras_and_tensorflow(thin_lite, tmp_path, picture):
     """In a process of its own, as people have it, with the conversion in another one."""
     np.save(tmp_path / "picture.npy", picture)
@@ -143,6 +140,7 @@ def test_what_is_converted_is_kept_and_made_again_when_damaged(
     np.testing.assert_array_equal(Restorer(thin_lite, runtime="onnxruntime")(picture), expected)
 
 
+@pytest.mark.slow
 def test_another_network_or_option_is_another_conversion(thin_lite, tmp_path, conversions):
     Restorer(thin_lite, runtime="onnxruntime")
     Restorer(thin_lite, runtime="openvino")
@@ -214,6 +212,7 @@ def test_a_network_in_memory_has_no_file():
         Restorer(lively_network("lite", widths=SMALL_WIDTHS), runtime="onnxruntime")
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_converted(tmp_path):
     """The error of the other process is told in one line."""
     (tmp_path / "model.keras").write_text("nonsense")

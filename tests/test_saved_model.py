@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, clipped_output, encoded, inverting_network, random_pictures, randomise, thin
+from helpers import SMALL_WIDTHS, clipped_output, encoded, few, inverting_network, random_pictures, randomise, thin
 from PIL import Image
 from tensorflow.python.tools import saved_model_cli
 
@@ -21,15 +21,7 @@ from unet_deblur_tf.models.transforms import with_local_pooling
 from unet_deblur_tf.models.unet import unet
 
 
-def _slow(name):
-    """Those whose parts the others have, too."""
-    slow = ("naf", "concat", "concat_reduce", "concat_reduce_se", "concat_se, local")
-    return pytest.param(name, marks=pytest.mark.slow if name in slow else ())
-
-
-@pytest.fixture(
-    scope="module", params=[_slow(name) for name in (*VARIANTS, "concat_se, local", "concat_reduce_se, local")]
-)
+@pytest.fixture(scope="module", params=few([*VARIANTS, "concat_se, local", "concat_reduce_se, local"], "lite"))
 def exported(request, tmp_path_factory):
     """(network, its SavedModel folder), for every variant at a small width, and with local pooling."""
     variant, _, pooling = request.param.partition(", ")
@@ -50,9 +42,10 @@ def test_loads_in_python(exported):
         image = random_pictures(*size, count=2)
         restored = serve(image=tf.constant(image))["restored"]
         assert restored.dtype == tf.float32
-        np.testing.assert_allclose(restored, clipped_output(model, image), atol=1e-5)
+        np.testing.assert_allclose(restored, clipped_output(model, image), atol=3e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exported", ["concat_se"], indirect=True)
 def test_saved_model_cli_runs_it(exported, tmp_path):
     model, folder = exported
@@ -64,7 +57,7 @@ def test_saved_model_cli_runs_it(exported, tmp_path):
          "--inputs", f"image={tmp_path / 'image.npy'}", "--outdir", tmp_path],
         check=True, capture_output=True,
     )  # fmt: skip
-    np.testing.assert_allclose(np.load(tmp_path / "restored.npy"), clipped_output(model, image), atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "restored.npy"), clipped_output(model, image), atol=3e-5)
 
 
 def test_runs_through_the_session_of_saved_model_cli(exported, tmp_path):
@@ -73,7 +66,7 @@ def test_runs_through_the_session_of_saved_model_cli(exported, tmp_path):
     for size in ((33, 20), (48, 64)):
         image = random_pictures(*size, count=2)
         restored = in_session(folder, "serving_default", {"image": image}, tmp_path)
-        np.testing.assert_allclose(restored, clipped_output(model, image), atol=1e-5)
+        np.testing.assert_allclose(restored, clipped_output(model, image), atol=3e-5)
 
 
 def in_session(folder, signature, inputs, outdir):
@@ -132,7 +125,8 @@ def test_a_broken_picture_gets_an_error_that_says_so(tiny, tmp_path, picture, br
         in_session(tiny, "serving_bytes", {"image_bytes": files}, tmp_path)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_exports_float32(precision, tmp_path):
     keras.config.set_dtype_policy(precision)
     model = randomise(unet(skips="all", attention=True, widths=SMALL_WIDTHS))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import SMALL_WIDTHS, clipped_output, lively_network, mean_over_turns, random_pictures, randomise
+from helpers import SMALL_WIDTHS, clipped_output, few, lively_network, mean_over_turns, random_pictures, randomise
 from reference import blend, half
 
 from unet_deblur_tf.acceleration.inference import for_inference
@@ -51,7 +51,7 @@ def test_the_share_by_hand(fine, coarse, share):
     assert float(blend_share(fine, coarse)) == pytest.approx(share, abs=1e-6)
 
 
-@pytest.mark.parametrize("size", [(32, 48), (33, 51), (1, 1), (2, 5)])
+@pytest.mark.parametrize("size", few([(32, 48), (33, 51), (1, 1), (2, 5)], (33, 51), (1, 1)))
 def test_the_blend_equals_the_reference(size):
     network = randomise(unet(widths=SMALL_WIDTHS, norm="none"))
     for picture in random_pictures(*size, count=3):
@@ -108,16 +108,17 @@ def test_a_network_of_one_scale_is_blended_by_default():
         at_scales(network, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "number", "shape"),
     [
         ("unet", 2, (49, 1501)),
         ("lite", 3, (48, 2501)),
         ("multiscale", 2, (48, 1501)),
-        pytest.param("multiscale", 1, (48, 1501), marks=pytest.mark.slow),
-        pytest.param("multiscale", 3, (49, 1501), marks=pytest.mark.slow),
-        pytest.param("concat_se", 2, (1483, 41), marks=pytest.mark.slow),
-        pytest.param("unet", 3, (1201, 1131), marks=pytest.mark.slow),
+        ("multiscale", 1, (48, 1501)),
+        ("multiscale", 3, (49, 1501)),
+        ("concat_se", 2, (1483, 41)),
+        ("unet", 3, (1201, 1131)),
     ],
 )
 def test_tiles_equal_the_whole_picture(variant, number, shape, always_shared):
@@ -138,6 +139,7 @@ def test_parts_of_a_doubled_picture():
         np.testing.assert_allclose(doubled(small, top, bottom, left, right), whole[top:bottom, left:right], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [0, 1056])
 def test_the_ensemble_is_the_mean_over_flips_and_turns(tile, always_shared, monkeypatch):
     network = lively_network("unet", widths=SMALL_WIDTHS)
@@ -158,7 +160,7 @@ def test_memory_is_planned_for_the_network_inside():
         assert Restorer(network)._bytes_per_pixel == bytes_per_pixel
 
 
-@pytest.mark.parametrize("tile", [0, 1056])
+@pytest.mark.parametrize("tile", few([0, 1056], 0))
 def test_an_ensemble_takes_half_of_the_share(tile, always_shared):
     network, picture = lively_network("unet", widths=SMALL_WIDTHS), strip(48, 1500)
     restore = Restorer(network, tile=tile, scales=2, ensemble=True)
@@ -171,6 +173,7 @@ def test_an_ensemble_takes_half_of_the_share(tile, always_shared):
     np.testing.assert_allclose(half[inside], ((once + whole) / 2)[inside], atol=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guided", [False, True])
 def test_exports_contain_the_scales(guided, tmp_path, always_shared):
     onnxruntime = pytest.importorskip("onnxruntime")

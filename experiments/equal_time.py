@@ -4,7 +4,7 @@ python experiments/equal_time.py runs/equal --crops runs/multiscale/crops --phot
 
 `CANDIDATES` has the architectures. A training step of each is timed first, in turns, so that it does not matter what
 else the machine does later: each gets as many steps as fit into the time. All train on the same crops (of
-`long_training.py`) by the recipe of `train.py`, in bfloat16. They are scored on crops of photos that were held out, in
+`long_training.py`) by the recipe of `train.py`. They are scored on crops of photos that were held out, in
 the kinds that `stream.py` renders, and on real pairs. What is finished is skipped when the command is given again.
 """
 
@@ -35,6 +35,7 @@ CANDIDATES = {
     "unet": VARIANTS["unet"],
     "multiscale": VARIANTS["multiscale"],
     "lite": VARIANTS["lite"],
+    "naf": VARIANTS["naf"],
     "lite, twice as wide": dict(**HALF, widths=(96, 128, 192, 192, 128)),
     "lite, wider and deeper": dict(
         **HALF, widths=(80, 112, 160, 192, 192), blocks={"down2": 1, "down3": 2, "down4": 3, "up1": 1}
@@ -58,6 +59,7 @@ def parse_arguments():
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), help="only these")
     parser.add_argument("--batch-size", type=flags.positive_int, default=8, help="default: %(default)s")
     parser.add_argument("--crop", type=flags.positive_int, default=128, help="a multiple of 32 (default: %(default)s)")
+    parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -66,7 +68,7 @@ def main(arguments):
     scripts.quiet_tensorflow()
     import keras
 
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_dtype_policy(arguments.precision)
     arguments.output.mkdir(parents=True, exist_ok=True)
     times = step_times(arguments)
     held_out = held_out_crops(arguments.photos)

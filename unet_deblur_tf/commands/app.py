@@ -1,11 +1,11 @@
-"""Opens a page in the browser that restores photos.
+"""Opens a web page that restores photos.
 
 {program}                                      on this machine alone
 {program} --port 8000 --no-browser
 {program} --host 0.0.0.0 --max-megapixels 12   also for other machines
 
-The photos stay on the machine that runs the command, and are deleted after an hour. It needs the
-extra `app`: pip install "unet_deblur_tf[app]"
+The photos stay on the machine that runs the command, and are deleted after an hour. The command
+needs the extra `app`: pip install "unet_deblur_tf[app]"
 """
 
 import argparse

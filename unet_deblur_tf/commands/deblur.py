@@ -43,7 +43,7 @@ def add_photo_arguments(parser):
     )
     parser.add_argument("--allow-large", action="store_true", help="accept pictures of more than 89 million pixels")
     parser.add_argument(
-        "--allow-damaged", action="store_true", help="restore what is there of JPEG files that end too early"
+        "--allow-damaged", action="store_true", help="restore the readable part of truncated JPEG files"
     )
 
 

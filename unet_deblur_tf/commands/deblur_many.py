@@ -32,7 +32,7 @@ def add_arguments(parser):
         action="append",
         default=[],
         metavar="FILE",
-        help="a text file with further inputs, one in a line; can be repeated",
+        help="a text file with further inputs, one per line; can be repeated",
     )
     flags.add_model_argument(parser, default="the default network of the package")
     parser.add_argument(

@@ -4,6 +4,7 @@ import argparse
 import shlex
 
 from unet_deblur_tf.configs import DATA_KINDS, DIFFICULTIES, POOLINGS, PRECISIONS, RUNTIMES, SCALES
+from unet_deblur_tf.models import pretrained
 
 DATA_DEFAULTS = {
     "data": "synthetic", "data_dir": None, "kind": None, "blur": None, "sharp": None, "difficulty": "quick",
@@ -76,8 +77,9 @@ def add_model_argument(
     """
     parser.add_argument(
         "--model",
-        help="the network: a SavedModel folder, a .keras file, the name of a network that comes with the package "
-        f"(unet, lite), or 'latest' for the newest under saved_models/ (default: {default})",
+        help="the network: a SavedModel folder, a .keras file, the name of an included network "
+        f"({', '.join(pretrained.manifest()['networks'])}), or 'latest' for the newest under saved_models/ (default: "
+        f"{default})",
     )
 
 
@@ -100,8 +102,9 @@ def add_restoring_arguments(parser: argparse.ArgumentParser) -> None:
         "--pooling",
         choices=POOLINGS,
         default="auto",
-        help="where squeeze-and-excitation takes its means: local, over 1.5 times the training crop; global, over the "
-        "whole picture; auto, the one that scored higher after training (default: %(default)s)",
+        help="where squeeze-and-excitation (in naf: channel attention) takes its means: local, over 1.5 times the "
+        "training crop; global, over the whole picture; auto, the one that scored higher after training (default: "
+        "%(default)s)",
     )
     add_scales_argument(parser)
     parser.add_argument(
@@ -127,9 +130,9 @@ def add_scales_argument(parser: argparse.ArgumentParser) -> None:
         "--scales",
         type=scales,
         metavar="N",
-        help="at how many sizes of the picture the network runs, 1 to 3: also at half the size, and at a quarter. It "
-        "removes large blur better; 2 takes a quarter more time than 1 (default: auto, which is 2 for networks trained "
-        "at one size, and for others what they were trained at)",
+        help="number of scales at which the network runs: 1 is full size only, 2 adds half size, 3 adds a quarter. "
+        "More scales remove large blur better; 2 takes a quarter more time than 1 (default: auto, the number that the "
+        "network was trained with, or 2 if it was trained at one size)",
     )
 
 
@@ -157,8 +160,8 @@ def add_runtime_argument(parser: argparse.ArgumentParser) -> None:
         choices=RUNTIMES,
         default="auto",
         help="what computes: tensorflow; or onnxruntime or openvino (the extras of these names), which start in a "
-        "second instead of many, after a conversion that takes half a minute, once (default: auto, which is one of the "
-        "latter for the networks of the package on a processor, if it is installed, and else tensorflow)",
+        "second instead of many, after a conversion that takes half a minute, once (default: auto: onnxruntime or "
+        "openvino for the networks of the package on a CPU, if installed; otherwise tensorflow)",
     )
 
 

@@ -59,8 +59,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--start-from",
         metavar="MODEL",
-        help="start with the weights of a trained network: of the same variant, norm, head and activation; or of unet, "
-        "from which all variants but lite and naf start without loss",
+        help="start from the weights of a trained network of the same variant, norm, head and activation; or from a "
+        "unet, whose exact function every variant except lite and naf can take over",
     )
     parser.add_argument("--fresh", action="store_true", help="discard an interrupted run instead of continuing it")
     parser.add_argument(
@@ -73,14 +73,14 @@ def add_arguments(parser):
     parser.add_argument(
         "--recipe", choices=RECIPES, default="default", help="defaults of the flags below (default: %(default)s)"
     )
-    parser.add_argument("--batch-size", type=flags.positive_int)
-    parser.add_argument("--optimizer", choices=OPTIMIZERS)
-    parser.add_argument("--learning-rate", type=flags.positive_float)
-    parser.add_argument("--schedule", choices=SCHEDULES)
-    parser.add_argument("--loss", choices=LOSSES)
-    parser.add_argument("--norm", choices=NORMS)
-    parser.add_argument("--head", choices=HEADS)
-    parser.add_argument("--activation", choices=ACTIVATIONS)
+    parser.add_argument("--batch-size", type=flags.positive_int, help="crops of a training step")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="muon leaves all but kernels to AdamW")
+    parser.add_argument("--learning-rate", type=flags.positive_float, help="the highest of the schedule")
+    parser.add_argument("--schedule", choices=SCHEDULES, help="how the learning rate falls")
+    parser.add_argument("--loss", choices=LOSSES, help="the function that training minimizes, or a sum of several")
+    parser.add_argument("--norm", choices=NORMS, help="normalization after each convolution")
+    parser.add_argument("--head", choices=HEADS, help="residual: a correction is added to the input; or a sigmoid")
+    parser.add_argument("--activation", choices=ACTIVATIONS, help="after each convolution")
 
 
 def main(arguments):

@@ -213,8 +213,11 @@ def test_a_network_in_memory_has_no_file():
 
 
 @pytest.mark.slow
-def test_a_file_that_cannot_be_converted(tmp_path):
-    """The error of the other process is told in one line."""
+def test_a_file_that_cannot_be_converted(tmp_path, monkeypatch):
+    """The error of the other process, which runs nothing that lies in the working folder, is told in one line."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("keras", "random", "numpy"):
+        Path(f"{name}.py").write_text("raise SystemExit('this came from the working folder')")
     (tmp_path / "model.keras").write_text("nonsense")
     with pytest.raises(InputError, match=r"model\.keras cannot be loaded as a model") as error:
         Restorer(tmp_path / "model.keras", runtime="onnxruntime")

@@ -118,7 +118,8 @@ def _locked(path):
 
 def _convert_in_own_process(*arguments):
     """Runs `conversion`, in whose memory Keras and TensorFlow end with it."""
-    command = [sys.executable, "-m", "unet_deblur_tf.restoring.runtimes.conversion", *arguments]
+    # -P: nothing is imported from the working folder, which can hold anything.
+    command = [sys.executable, "-P", "-m", "unet_deblur_tf.restoring.runtimes.conversion", *arguments]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), environment.get("PYTHONPATH")]))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

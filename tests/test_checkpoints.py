@@ -19,11 +19,13 @@ def test_rows_of_an_epoch_cut_short_are_forgotten(tmp_path):
 
 def test_other_settings_are_named(tmp_path):
     work = tmp_path / "work"
-    assert checkpoints.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 0
+    assert checkpoints.epochs_to_resume(work, {"seed": 0, "crop": 64}) == 0
+    checkpoints.begin(work, {"seed": 0, "crop": 64})
     np.savez(work / "epoch-0002.npz")
-    assert checkpoints.prepare(work, {"seed": 0, "crop": 64}, fresh=False) == 2
+    assert checkpoints.epochs_to_resume(work, {"seed": 0, "crop": 64}) == 2
     with pytest.raises(ValueError, match=r"seed 0 \(now 1\)\. Use the same ones"):
-        checkpoints.prepare(work, {"seed": 1, "crop": 64}, fresh=False)
+        checkpoints.epochs_to_resume(work, {"seed": 1, "crop": 64})
     assert json.loads((work / "settings.json").read_text())["seed"] == 0
-    assert checkpoints.prepare(work, {"seed": 1, "crop": 64}, fresh=True) == 0
+    checkpoints.begin(work, {"seed": 1, "crop": 64})
     assert os.listdir(work) == ["settings.json"]
+    assert json.loads((work / "settings.json").read_text())["seed"] == 1

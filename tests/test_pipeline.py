@@ -7,7 +7,7 @@ import tensorflow as tf
 from unet_deblur_tf.configs import CACHES
 from unet_deblur_tf.data.pairs import measure_pairs
 from unet_deblur_tf.data.pipeline import augment, picture_numbers, training_batches, validation_pictures
-from unet_deblur_tf.data.store import InMemory, PictureStore, open_store
+from unet_deblur_tf.data.store import Centres, InMemory, PictureStore, open_store
 from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 
@@ -160,7 +160,7 @@ def test_values_are_exactly_the_files(coded):
 
 
 def test_validation_is_cut_to_the_middle(coded):
-    dataset = validation_pictures(PictureStore(coded), largest=20)
+    dataset = validation_pictures(Centres(coded, 20))
     assert len(dataset) == 10
     blurred, _ = next(iter(dataset))
     assert blurred.shape == (1, 20, 20, 3)
@@ -192,7 +192,7 @@ def test_replicas_together_see_what_one_alone_would(coded, shares):
 
 
 def test_validation_is_the_same_each_time(coded):
-    first, again = ([levels(both) for both in validation_pictures(InMemory(coded), largest=20)] for _ in range(2))
+    first, again = ([levels(both) for both in validation_pictures(Centres(coded, 20))] for _ in range(2))
     np.testing.assert_array_equal(np.array(first), np.array(again))
 
 

@@ -194,14 +194,18 @@ def test_fresh_is_for_the_first_start(folder, tmp_path, monkeypatch, again):
     with pytest.raises(Stopped) as stopped:
         train.train(tmp_path, fresh=True, **settings)
     assert stopped.value.advice == "The same command without --fresh goes on after epoch 1 of 2"
+    work = tmp_path / "lite/.training"
     if again:
         monkeypatch.setenv("UNET_DEBLUR_STARTS", "1")
+    else:  # what cannot start discards nothing
+        with pytest.raises(InputError, match="No such model: nowhere"):
+            train.train(tmp_path, fresh=True, **settings | {"start_from": "nowhere"})
+        assert checkpoints.completed_epochs(work) == 1
     begun = []
-    monkeypatch.setattr(train, "compile_model", lambda *_: begun.append(checkpoints.completed_epochs(work)) or 1 / 0)
-    work = tmp_path / "lite/.training"
+    monkeypatch.setattr(train, "fit", lambda run: begun.append(run.epochs_done) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train.train(tmp_path, fresh=True, **settings)
-    assert begun == [1 if again else 0]
+    assert begun == [1 if again else 0] == [checkpoints.completed_epochs(work)]
 
 
 def test_nothing_is_taken_over_from_a_run_without_an_epoch(folder, tmp_path, monkeypatch):

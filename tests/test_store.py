@@ -8,7 +8,7 @@ import pytest
 from unet_deblur_tf.configs import CACHES
 from unet_deblur_tf.data import store
 from unet_deblur_tf.data.pictures import read_picture
-from unet_deblur_tf.data.store import InMemory, LRUStore, OnDisk, PictureStore, choose_cache, open_store
+from unet_deblur_tf.data.store import Centres, InMemory, LRUStore, OnDisk, PictureStore, choose_cache, open_store
 from unet_deblur_tf.data.trees.tree import find_pairs
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.hardware import CONTROL_GROUPS, control_groups, free_disk, free_memory
@@ -53,6 +53,21 @@ def test_memory_decodes_once(pairs, decodings):
     for number in [*range(9)] * 3:
         kept.load(number)
     assert len(decodings) == 18
+
+
+def test_of_large_pictures_the_centre_is_kept(pairs):
+    kept = Centres(pairs, 16).load(7)
+    assert kept.base is None  # not a part of the whole pictures, which would stay in memory
+    np.testing.assert_array_equal(kept[1], read_picture(pairs[7].sharp)[2:18, 7:23])  # of 21x30
+    np.testing.assert_array_equal(Centres(pairs).load(7)[1], read_picture(pairs[7].sharp))
+
+
+def test_without_a_cache_only_what_fits_in_memory_is_kept(pairs, decodings, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "free_memory", lambda: 3 * 2 * 3 * 30 * 22 / store.SHARE)  # three of the largest
+    kept = open_store(pairs, "none", tmp_path)
+    for number in (0, 1, 2, 0, 1, 2, 3, 0):
+        kept.load(number)
+    assert decodings[::2] == ["0.png", "1.png", "2.png", "3.png", "0.png"]
 
 
 def test_only_recent_pictures_are_kept(pairs, decodings):

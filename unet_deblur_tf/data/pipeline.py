@@ -138,14 +138,11 @@ def to_float(pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return pictures[0], pictures[1]
 
 
-def validation_pictures(
-    store: PictureStore, largest: int = 512, share: tuple[int, int, int] = (0, 1, 1)
-) -> tf.data.Dataset:
-    """Creates a dataset of the pairs in order, each cropped to its centre if it is larger than `largest`.
+def validation_pictures(store: PictureStore, share: tuple[int, int, int] = (0, 1, 1)) -> tf.data.Dataset:
+    """Creates a dataset of the pairs in order.
 
     Args:
         store: `PictureStore`.
-        largest: int, largest height and width in pixels.
         share: see `training_batches`. The replicas take the pairs in turn; the dataset has those for the replicas of
             this process. The last pairs are left out if there is not one for every replica.
 
@@ -162,9 +159,7 @@ def validation_pictures(
 
     def centres():
         for number in (turn * total + first + replica for turn in range(rounds) for replica in range(here)):
-            pictures = store.load(number)
-            top, left = (max(0, extent - largest) // 2 for extent in pictures.shape[1:3])
-            yield pictures[:, top : top + largest, left : left + largest]
+            yield store.load(number)
 
     dataset = tf.data.Dataset.from_generator(centres, output_signature=tf.TensorSpec((2, None, None, 3), tf.uint8))
     dataset = dataset.map(to_float).batch(1).prefetch(2)

@@ -113,10 +113,14 @@ class LRUStore(PictureStore):
             self._decoded.move_to_end(number)
         if must_decode:
             try:
-                future.set_result(super().load(number))
+                future.set_result(self._decode(number))
             except BaseException as error:
                 future.set_exception(error)
         return future.result()
+
+    def _decode(self, number):
+        """What is kept of a pair."""
+        return super().load(number)
 
 
 class InMemory(LRUStore):
@@ -124,6 +128,25 @@ class InMemory(LRUStore):
 
     def __init__(self, pairs: list):
         super().__init__(pairs, keep=len(pairs))
+
+
+class Centres(InMemory):
+    """A store that keeps the centre of every pair in memory from its first use on, however large the pictures are.
+
+    Args:
+        pairs: see `PictureStore`.
+        largest: int, largest height and width of what is kept, in pixels.
+    """
+
+    def __init__(self, pairs: list, largest: int = 512):
+        super().__init__(pairs)
+        self._largest = largest
+
+    def _decode(self, number):
+        pictures = super()._decode(number)
+        top, left = (max(0, extent - self._largest) // 2 for extent in pictures.shape[1:3])
+        centre = pictures[:, top : top + self._largest, left : left + self._largest]
+        return centre.copy()  # or the whole pictures would stay in memory
 
 
 class OnDisk(PictureStore):
@@ -238,14 +261,18 @@ def open_store(pairs: list, cache: str, folder: Path, pool: int = POOL) -> Pictu
         pairs: see `PictureStore`.
         cache: one of `configs.CACHES`.
         folder: `Path` of the folder for a disk cache.
-        pool: int, number of pairs that training uses at a time. Without a cache, 1.5 times as many are kept.
+        pool: int, number of pairs that training uses at a time. Without a cache, 1.5 times as many are kept, or fewer
+            if they do not fit into the share of the free memory that is for them.
 
     Returns:
         `InMemory`, `OnDisk` or, without a cache, `LRUStore`.
     """
     if cache == "disk":
         return OnDisk(pairs, folder)
-    return InMemory(pairs) if cache == "memory" else LRUStore(pairs, pool + pool // 2)
+    if cache == "memory":
+        return InMemory(pairs)
+    largest = max(bytes_decoded([pair]) for pair in pairs)
+    return LRUStore(pairs, max(1, min(pool + pool // 2, int(SHARE * free_memory() // largest))))
 
 
 def _size(count):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from unet_deblur_tf.data.pipeline import validation_pictures
+from unet_deblur_tf.data.store import Centres
 from unet_deblur_tf.errors import Stopped
 from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.models.finding import next_version
@@ -174,7 +175,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
     def __init__(self, folder, store, count=4):
         super().__init__()
         self.writer = tf.summary.create_file_writer(folder + "/pictures")
-        self.dataset = validation_pictures(store, largest=256).take(count)
+        self.dataset = validation_pictures(Centres(store.pairs[:count], 256))
 
     def on_epoch_end(self, epoch, logs=None):
         with self.writer.as_default(step=epoch):

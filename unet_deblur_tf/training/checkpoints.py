@@ -55,13 +55,12 @@ def run_lock(base):
         lock.release()
 
 
-def prepare(work, settings, fresh):
-    """Creates the work folder of a run, unless it contains an interrupted run to resume.
+def epochs_to_resume(work, settings):
+    """Looks for an interrupted run to resume.
 
     Args:
         work: `Path` of the work folder.
         settings: dict, the settings of the run; an interrupted run must have had the same.
-        fresh: bool, whether to discard an interrupted run.
 
     Returns:
         int, the number of epochs that the interrupted run completed, 0 if there is none.
@@ -70,7 +69,7 @@ def prepare(work, settings, fresh):
         InputError: if the interrupted run had other settings. The message lists them.
     """
     settings = json.loads(json.dumps(settings))  # as a file would hold them
-    epochs_done = 0 if fresh else completed_epochs(work)
+    epochs_done = completed_epochs(work)
     if epochs_done:
         recorded = recorded_settings(work)
         differing = [
@@ -83,12 +82,15 @@ def prepare(work, settings, fresh):
                 f"{work} holds an interrupted run with other settings: {', '.join(differing)}. "
                 "Use the same ones to continue it, --fresh to discard it, or another --output"
             )
-        return epochs_done
+    return epochs_done
+
+
+def begin(work, settings):
+    """Creates the work folder of a run, without whatever an interrupted run left there; for `settings` see above."""
     shutil.rmtree(work, ignore_errors=True)
     make_folder(work)
     with write_by_rename(work / "settings.json") as path:
         path.write_text(json.dumps(settings, indent=1))
-    return 0
 
 
 def recorded_settings(work):

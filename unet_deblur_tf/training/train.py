@@ -24,7 +24,7 @@ import tensorflow as tf
 from unet_deblur_tf.data.pairs import Pair, evenly_spaced, measure_pairs, require_size
 from unet_deblur_tf.data.pipeline import training_batches, validation_pictures
 from unet_deblur_tf.data.sources import open_source
-from unet_deblur_tf.data.store import POOL, InMemory, PictureStore, choose_cache, open_store
+from unet_deblur_tf.data.store import POOL, Centres, PictureStore, choose_cache, open_store
 from unet_deblur_tf.errors import InputError, Stopped
 from unet_deblur_tf.evaluation import metrics
 from unet_deblur_tf.models.finding import next_version
@@ -48,7 +48,7 @@ class Settings:
     """The settings that determine a run. `run.json` records them, and an interrupted run continues only with the same.
 
     The fields are the flags of `train.py`, except that `kind` is `--as`. `steps_per_epoch`, `crop` and
-    `crops_per_picture` can be None: `fill_defaults` then chooses values that suit the pictures.
+    `crops_per_picture` can be None: `prepare` then chooses values that suit the pictures.
     """
 
     variant: str
@@ -179,8 +179,8 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     kept, reason = source.kept(pairs["train"]), "as asked for"
     if cache == "auto":
         cache, reason = choose_cache(kept, cache_dir)
-    settings = keep_crops_per_picture(settings, work, strategy, fresh)
-    settings = fill_defaults(settings, pairs["train"], cache)
+    settings = choose_crops_per_picture(settings, work, strategy, cache, fresh)
+    settings = fill_defaults(settings, pairs["train"])
     require_size(pairs["train"], settings.crop, "by --crop")
     print(", ".join(f"{len(of_split)} {split} pairs" for split, of_split in pairs.items()))
     print(f"Cache: {cache} ({reason}), {settings.crops_per_picture} crops in a row per picture")
@@ -188,28 +188,31 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     recorded = dataclasses.asdict(settings)
     # Of frames, only --data-dir says which. A published set is the same wherever it is.
     which = {"data_dir": str(Path(data_dir).resolve())} if settings.data == "frames" else {}
-    epochs_done = checkpoints.prepare(work, {**recorded, **which}, fresh) if distribution.is_chief() else 0
+    resumable = distribution.is_chief() and not fresh
+    epochs_done = checkpoints.epochs_to_resume(work, {**recorded, **which}) if resumable else 0
     epochs_done = distribution.broadcast_from_chief(strategy, epochs_done)
     distribution.check_agreement(strategy, recorded)
     if epochs_done:
         print(f"Going on after epoch {epochs_done} of {settings.epochs} (--fresh starts anew)")
     elif distribution.is_chief():
-        start_anew(base, settings)
+        tell_of_finished_run(base, settings)
     network, model = build_network(settings, strategy, work, epochs_done)
     pool = max(POOL, settings.batch_size) * source.pictures_per_pair
     kept = open_store(kept, cache, cache_dir, pool)
     store = source.training_store(kept, pairs["train"])
-    validation = InMemory(pairs["val"])
+    validation = Centres(pairs["val"])
+    if not epochs_done and distribution.is_chief():
+        # Only now that this run can start, and has read what it starts from, is an interrupted one discarded.
+        shutil.rmtree(base / "logs" / str(next_version(base)), ignore_errors=True)
+        checkpoints.begin(work, {**recorded, **which})
     return Run(base, settings, strategy, epochs_done, network, model, store, validation, pairs["test"], fresh)
 
 
-def start_anew(base: Path, settings: Settings) -> None:
-    """Removes the logs of a discarded run, and tells the user if the folder contains a finished run."""
-    version = next_version(base)
-    shutil.rmtree(base / "logs" / str(version), ignore_errors=True)
+def tell_of_finished_run(base: Path, settings: Settings) -> None:
+    """Tells the user if the folder contains a finished run, which they may have wanted to continue."""
     if (base / "run.json").exists() and not settings.start_from:
         print(
-            f"{base} holds a finished run; this one starts anew and becomes version {version} "
+            f"{base} holds a finished run; this one starts anew and becomes version {next_version(base)} "
             f"(--start-from {base} goes on from its weights)"
         )
 
@@ -229,20 +232,23 @@ def find_data(settings: Settings, cache_dir: str | Path | None, data_dir: str | 
     return source, pairs
 
 
-def keep_crops_per_picture(settings: Settings, work: Path, strategy, fresh: bool) -> Settings:
-    """Sets `crops_per_picture` to the value that an interrupted run chose, whatever fits in memory today."""
-    recorded = 0 if fresh else checkpoints.recorded_settings(work).get("crops_per_picture") or 0
-    recorded = distribution.broadcast_from_chief(strategy, recorded)
-    if settings.crops_per_picture is None and recorded:
-        return dataclasses.replace(settings, crops_per_picture=recorded)
-    return settings
+def choose_crops_per_picture(settings: Settings, work: Path, strategy, cache: str, fresh: bool) -> Settings:
+    """Sets `crops_per_picture` if it is None: the same on all machines, and in all parts of an interrupted run.
+
+    Whatever fits in memory today, an interrupted run keeps its value. Otherwise each decoded picture gives one crop, or
+    `CROPS_WITHOUT_CACHE` without a cache.
+    """
+    recorded = None if fresh else checkpoints.recorded_settings(work).get("crops_per_picture")
+    chosen = recorded or (CROPS_WITHOUT_CACHE if cache == "none" else 1)
+    chosen = distribution.broadcast_from_chief(strategy, chosen)
+    return dataclasses.replace(settings, crops_per_picture=settings.crops_per_picture or chosen)
 
 
-def fill_defaults(settings: Settings, train_pairs: list, cache: str) -> Settings:
-    """Replaces the settings that are None.
+def fill_defaults(settings: Settings, train_pairs: list) -> Settings:
+    """Replaces `crop` and `steps_per_epoch` if they are None.
 
     The crop is 256 pixels, or 64 if a training picture is smaller than that. An epoch is one pass over the training
-    pairs, but at least 50 steps. Each decoded picture gives one crop, or `CROPS_WITHOUT_CACHE` without a cache.
+    pairs, but at least 50 steps.
 
     Raises:
         InputError: if the crop is too small for SSIM.
@@ -251,8 +257,7 @@ def fill_defaults(settings: Settings, train_pairs: list, cache: str) -> Settings
         raise InputError(f"--crop must be at least {metrics.SSIM_WINDOW}, which SSIM needs, not {settings.crop}")
     crop = settings.crop or (256 if all(min(pair.size) >= 256 for pair in train_pairs) else 64)
     steps = settings.steps_per_epoch or max(50, math.ceil(len(train_pairs) / settings.batch_size))
-    crops = settings.crops_per_picture or (CROPS_WITHOUT_CACHE if cache == "none" else 1)
-    return dataclasses.replace(settings, crop=crop, steps_per_epoch=steps, crops_per_picture=crops)
+    return dataclasses.replace(settings, crop=crop, steps_per_epoch=steps)
 
 
 def build_network(settings, strategy, work, epochs_done):

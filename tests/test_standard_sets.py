@@ -214,6 +214,16 @@ def test_what_is_wrong_with_restored_pictures_is_said(make_pairs, save_picture, 
         evaluate("lite", root, restored=tmp_path / "one")
 
 
+def test_all_sets_are_checked_before_the_first_is_scored(make_pairs, save_picture, tmp_path, monkeypatch):
+    roots = [make_pairs(f"test/S/{{}}/{number}.png", root=name) for number, name in enumerate("AB")]
+    save_picture(tmp_path / "restored/S/0.png", (96, 112))
+    scored = []
+    monkeypatch.setattr("unet_deblur_tf.evaluation.evaluate.score", lambda *given: scored.append(given))
+    with pytest.raises(InputError, match=r"has no picture for .*S/blur/1\.png"):
+        evaluate_sets(data=roots, restored=tmp_path / "restored")
+    assert not scored
+
+
 def test_a_restored_picture_never_stands_for_two(make_pairs, save_picture, tmp_path):
     root = make_pairs("test/A/{}/1.png", "test/B/{}/1.png")
     save_picture(tmp_path / "restored/A/1.png", (96, 112))

@@ -87,10 +87,11 @@ def evaluate_sets(
         print(source.summary)
     restore, scored = restorer_or_folder(model, restored, restoring)
 
+    parts = {name: split_and_protocol(name, split, protocol) for name in names}
+    to_score = {name: pairs_to_score(sources[name], part, limit, restore) for name, (part, _) in parts.items()}
     summaries = {}
     for name, source in sources.items():
-        part, how = split_and_protocol(name, split, protocol)
-        pairs = pairs_to_score(source, part, limit, restore)
+        (part, how), pairs = parts[name], to_score[name]
         how_restored = f"pooling {scored['pooling']}, scales {scored['scales'] or 'built in'}"
         print(f"{scored['model']} on {len(pairs)} pairs of {name} ({part}), protocol {how}, {how_restored}")
         scores = score(restore, pairs, how)

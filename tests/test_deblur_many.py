@@ -191,6 +191,26 @@ def test_names_with_special_characters(inverter, tmp_path):
     }
 
 
+def test_attempts_are_counted_without_a_look_at_other_folders(tmp_path, monkeypatch):
+    """Beam looks through all folders below the first special character of a path."""
+    output = tmp_path / "[2024] Italy"
+    monkeypatch.setattr(storage, "matching", lambda pattern: pytest.fail(f"{pattern} was searched"))
+    with storage.writing(f"{output}/a.png", str(output)) as result:
+        assert [result] == [*(output / ".unfinished").iterdir()]
+        other = result.with_name(f"{result.name[:18]}{'0' * 32}.png")
+        for number in range(2):
+            shutil.copyfile(result, other.with_stem(f"{other.stem[:-1]}{number}"))
+        with (
+            pytest.raises(InputError, match="3 attempts ended the process"),
+            storage.writing(f"{output}/a.png", str(output)),
+        ):
+            pass
+        result.write_bytes(b"done")
+    assert (output / "a.png").read_bytes() == b"done"
+    storage.remove_unfinished(str(output))
+    assert [path.name for path in output.iterdir()] == ["a.png"]
+
+
 def test_a_video(inverter, tmp_path):
     av = pytest.importorskip("av")
     film = moving(tmp_path / "film.mp4")

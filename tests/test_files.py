@@ -3,7 +3,7 @@
 import os
 import time
 
-from unet_deblur_tf.utils.files import remove_stale, write_by_rename
+from unet_deblur_tf.utils.files import remove_partial, remove_stale, write_by_rename
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
@@ -17,6 +17,19 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
     remove_stale(tmp_path, "*.partial-*")
     remove_stale(tmp_path, ".decoded*.partial-*")
     assert {path.name for path in tmp_path.iterdir()} == {"train.partial-new", "train"}
+
+
+def test_of_hidden_files_only_our_own_are_removed(tmp_path):
+    with write_by_rename(tmp_path / "film.mp4") as partial:
+        names = {".film.partial-7.mp4", ".profile", "film.mp4", partial.name}
+        for name in names:
+            (tmp_path / name).touch()
+            os.utime(tmp_path / name, (time.time() - 3600 * 25,) * 2)
+        remove_partial(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == names - {partial.name}
+        partial.touch()
+        remove_partial(tmp_path)
+        assert partial.exists()  # of today
 
 
 def test_temporary_names_are_short_and_never_shared(tmp_path):

@@ -137,6 +137,12 @@ def test_palettes(restored):
     assert path.name == "moving.png"
 
 
+def test_another_format_is_said(inverter, tmp_path, capsys):
+    Image.fromarray(COLOUR).save(tmp_path / "still.gif")
+    deblur(tmp_path / "still.gif", inverter, tmp_path / "out")
+    assert f"{tmp_path / 'still.gif'}: written as .png" in capsys.readouterr().out
+
+
 def test_black_and_white(restored):
     picture = Image.fromarray(ALPHA > 100)
     np.testing.assert_array_equal(read_pixels(restored("photo.png", pillow(picture))), np.where(ALPHA > 100, 0, 255))

@@ -1,5 +1,7 @@
 """Videos, through a network that inverts colours, so that what comes out is known up to what the codec loses."""
 
+import itertools
+import re
 import struct
 from fractions import Fraction
 
@@ -11,8 +13,8 @@ from PIL import Image, ImageDraw
 from unet_deblur_tf.restoring.deblur import deblur
 
 
-def moving(path, sound=True, times=range(10), colorspace=None, pixel=None, **metadata):
-    """Ten frames in which a square moves, with a tone."""
+def moving(path, sound=True, times=range(10), colorspace=None, pixel=None, pattern=False, **metadata):
+    """Frames in which a square moves, with a tone of a second; with `pattern`, before noise that takes many bytes."""
     import av
 
     with av.open(str(path), "w") as file:
@@ -27,6 +29,8 @@ def moving(path, sound=True, times=range(10), colorspace=None, pixel=None, **met
         tones = file.add_stream("aac", rate=44100) if sound else None
         for number, time in enumerate(times):
             picture = Image.new("RGB", (96, 64), (60, 90, 140))
+            if pattern:
+                picture = Image.fromarray(np.random.default_rng(number).integers(0, 256, (64, 96, 3), np.uint8))
             ImageDraw.Draw(picture).rectangle([8 * number, 20, 8 * number + 20, 40], fill="white")
             frame = av.VideoFrame.from_image(picture)
             frame = frame.reformat(format="yuv420p", dst_colorspace=colorspace or "ITU601")
@@ -120,3 +124,90 @@ def test_a_file_that_is_no_video(inverter, tmp_path):
     outcome = deblur(tmp_path / "film.mp4", inverter, tmp_path / "out", progress=False)
     assert "film.mp4 cannot be restored as a video" in outcome.failed[tmp_path / "film.mp4"]
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def notes_on(source, network, folder, capsys):
+    """Restores one video; returns the path of the result and what is said of it."""
+    capsys.readouterr()
+    outcome = deblur(source, network, folder, progress=True)
+    assert not outcome.failed
+    said = [line.partition(f"{source}: ")[2] for line in capsys.readouterr().out.splitlines() if f"{source}: " in line]
+    return outcome.written[source], "".join(said)
+
+
+def frames_of(path):
+    av = pytest.importorskip("av")
+    with av.open(str(path)) as file:
+        return list(file.decode(video=0))
+
+
+def test_what_is_whole_of_a_damaged_video_is_restored(inverter, tmp_path, capsys):
+    av = pytest.importorskip("av")
+    source = moving(tmp_path / "film.mkv", times=range(40), pattern=True)
+    with av.open(str(source)) as file:
+        damaged = [bytes(packet) for packet in file.demux(video=0)][20]
+    source.write_bytes(source.read_bytes().replace(damaged, b"\xff" * 60 + damaged[60:]))
+    written, said = notes_on(source, inverter, tmp_path / "out", capsys)
+    assert "damaged parts are left out" in said
+    assert 20 <= len(frames_of(written)) < 40
+
+
+def test_a_video_that_ends_too_early_is_said_to(inverter, tmp_path, capsys):
+    pytest.importorskip("av")
+    source = moving(tmp_path / "film.mkv", sound=False, times=range(40), pattern=True)
+    _, said = notes_on(source, inverter, tmp_path / "whole", capsys)
+    assert said == ""
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 2 // 3])
+    written, said = notes_on(source, inverter, tmp_path / "out", capsys)
+    assert re.search(r"ends after [1-3]\.\d of 4\.0 seconds", said)
+    assert 10 < len(frames_of(written)) < 40
+
+
+def test_an_avi_whose_times_do_not_rise(inverter, tmp_path, capsys):
+    """AVI has the times of packets, which are those of frames in another order."""
+    pytest.importorskip("av")
+    source = moving(tmp_path / "film.avi", sound=False, times=range(20), pattern=True)
+    times = [frame.pts for frame in frames_of(source)]
+    assert any(later <= earlier for earlier, later in itertools.pairwise(times))
+    written, said = notes_on(source, inverter, tmp_path / "out", capsys)
+    assert said == "written as .mkv"
+    times = [frame.time for frame in frames_of(written)]
+    assert len(times) == 20
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+    assert times[-1] == pytest.approx(1.9, abs=0.35)
+
+
+def test_sound_that_the_result_cannot_hold_is_left_out(inverter, tmp_path, capsys):
+    av = pytest.importorskip("av")
+    source = tmp_path / "film.avi"
+    with av.open(str(source), "w") as file:
+        pictures, tones = file.add_stream("mpeg4", rate=10), file.add_stream("adpcm_ms", rate=8000, layout="mono")
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(3):
+            file.mux(pictures.encode(av.VideoFrame.from_image(Image.new("RGB", (96, 64), (60, 90, 140)))))
+        file.mux(pictures.encode())
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2000), np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        file.mux(tones.encode(frame))
+        file.mux(tones.encode())
+    written, said = notes_on(source, inverter, tmp_path / "out", capsys)
+    assert "1 further streams (sound, subtitles, data) are left out" in said
+    assert len(frames_of(written)) == 3
+
+
+def test_a_video_in_rgb_is_not_said_to_be_written_in_rgb(inverter, tmp_path):
+    av = pytest.importorskip("av")
+    source = tmp_path / "film.mkv"
+    with av.open(str(source), "w") as file:
+        pictures = file.add_stream("libx264rgb", rate=10, options={"crf": "1"})
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "rgb24"
+        pictures.codec_context.colorspace = 0
+        for _ in range(3):
+            file.mux(pictures.encode(av.VideoFrame.from_image(Image.new("RGB", (96, 64), (60, 90, 140)))))
+        file.mux(pictures.encode())
+    outcome = deblur(source, inverter, tmp_path / "out", progress=False)
+    with av.open(str(outcome.written[source])) as file:
+        result = next(file.decode(video=0))
+        assert file.streams.video[0].codec_context.colorspace != 0
+    np.testing.assert_allclose(result.to_ndarray(format="rgb24").mean((0, 1)), [195, 165, 115], atol=2)

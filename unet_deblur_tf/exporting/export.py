@@ -9,7 +9,7 @@ from unet_deblur_tf.exporting.onnx_litert import export_litert, export_onnx
 from unet_deblur_tf.exporting.server_files import write_configs
 from unet_deblur_tf.models.finding import MODELS, find_newest, keras_file
 from unet_deblur_tf.models.loading import at_chosen_scales, load_network
-from unet_deblur_tf.utils.files import make_folder
+from unet_deblur_tf.utils.files import make_folder, remove_partial
 
 RUN_FILES = ("model.keras", "history.csv", "run.json", "comparison.png")  # what a training run writes with its network
 ENDINGS = {"onnx": ".onnx", "litert": ".tflite"}
@@ -122,6 +122,7 @@ def _choose_target(format, output, overwrite, size, default_folder):
     if target.exists() and not overwrite:
         raise InputError(f"{target} is there already: --overwrite replaces it, --output names another")
     make_folder(target.parent)
+    remove_partial(target.parent)
     return target
 
 

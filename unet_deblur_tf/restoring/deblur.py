@@ -19,7 +19,7 @@ from unet_deblur_tf.restoring import video
 from unet_deblur_tf.restoring.jobs import Jobs, comparison_name, find_jobs
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.utils.files import write_by_rename
-from unet_deblur_tf.utils.formats import is_video
+from unet_deblur_tf.utils.formats import format_notes, is_video
 from unet_deblur_tf.utils.overlapping import overlapped
 from unet_deblur_tf.utils.progress import ticking
 from unet_deblur_tf.utils.sheets import comparison_sheet
@@ -142,7 +142,8 @@ def restore_jobs(
         if is_video(source):
             return restored
         refuse_taken(jobs.targets[source])
-        return write_restored(photo, restored, jobs.targets[source], quality, compare, overwrite)
+        notes = write_restored(photo, restored, jobs.targets[source], quality, compare, overwrite)
+        return notes + format_notes(source, jobs.targets[source])
 
     bar = tqdm(total=len(jobs.targets), desc="Restoring", unit="picture", disable=not progress)
     # A limit of memory leaves none for pictures that are read ahead.

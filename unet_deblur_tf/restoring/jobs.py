@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unet_deblur_tf.errors import InputError
-from unet_deblur_tf.utils.files import make_folder
+from unet_deblur_tf.utils.files import make_folder, remove_partial
 from unet_deblur_tf.utils.formats import PHOTOS, VIDEOS, is_to_restore, output_name
 
 
@@ -50,6 +50,8 @@ def find_jobs(
         known = sorted(PHOTOS | VIDEOS)
         raise InputError(f"No pictures in {', '.join(map(str, inputs)) or 'no inputs'}: known are {', '.join(known)}")
     make_folder(output)
+    for folder in {target.parent for target in targets.values()}:
+        remove_partial(folder)
     kept = {} if overwrite else {source: target for source, target in targets.items() if target.exists()}
     return Jobs({source: target for source, target in targets.items() if source not in kept}, kept, failed)
 

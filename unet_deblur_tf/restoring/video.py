@@ -8,9 +8,10 @@ from tqdm import tqdm
 
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
-from unet_deblur_tf.utils.formats import WRITTEN_AS
+from unet_deblur_tf.utils.formats import format_notes
 
 CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # metadata about the container itself
+RGB = 0  # of FFmpeg's colour spaces, the one without brightness and colour differences
 QUALITY = "16"  # constant rate factor of x264: 18 is considered visually lossless, lower is better
 
 
@@ -43,36 +44,76 @@ def restore_video(
         with write_by_rename(target) as partial, av.open(str(source)) as reader, av.open(str(partial), "w") as writer:
             frames = reader.streams.video[0].frames or None
             with tqdm(total=frames, desc=source.name, unit="frame", leave=False, disable=not progress) as bar:
-                left_out = _restore_streams(restore, reader, writer, first, bar)
+                notes = _restore_streams(restore, reader, writer, first, bar)
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{source} cannot be restored as a video: {error}") from error
-    notes = [f"{left_out} further streams (sound, subtitles, data) are left out"] if left_out else []
-    if source.suffix.lower() in WRITTEN_AS:
-        notes.append(f"written as {target.suffix}")
+    notes += format_notes(source, target)
     height, width = _upright(first).shape[:2]
     shown = (first.height, first.width) if first.rotation % 180 == 0 else (first.width, first.height)
     return notes + ([f"now {width}x{height}"] if shown != (height, width) else [])
 
 
 def _restore_streams(restore, reader, writer, first, bar):
-    """Restores the first video stream and copies the first audio stream. Returns the number of the other streams."""
-    pictures, sounds = reader.streams.video[0], reader.streams.audio[:1]
+    """Restores the first video stream and copies the first audio stream. Returns notes for the user."""
+    from av.error import InvalidDataError
+
+    pictures = reader.streams.video[0]
     pictures.thread_type = "AUTO"
     # Add all streams before the first packet, since that writes the file's header.
     encoder = _add_encoder(writer, pictures, first)
     # Title, date, place and the like.
     writer.metadata.update({name: value for name, value in reader.metadata.items() if name not in CONTAINER_TAGS})
-    copies = [writer.add_stream_from_template(sound) for sound in sounds]
-    for packet in reader.demux([pictures, *sounds]):
+    copied = _add_sound(reader, writer)
+    step = round(1 / (pictures.average_rate * pictures.time_base))
+    time, end, damaged = None, 0, 0
+    for packet in reader.demux([pictures, *(original for original, _ in copied)]):
+        end = max(end, _end(packet))
         if packet.stream is pictures:
-            for frame in packet.decode():
-                writer.mux(encoder.encode(_restore_frame(restore, frame)))
+            try:
+                frames = packet.decode()
+            except InvalidDataError:
+                damaged += 1
+                continue
+            for frame in frames:
+                restored = _restore_frame(restore, frame)
+                restored.pts = time = _rising(frame.pts, time, step)
+                writer.mux(encoder.encode(restored))
                 bar.update()
         elif packet.dts is not None:
-            packet.stream = copies[0]
+            packet.stream = copied[0][1]
             writer.mux(packet)
     writer.mux(encoder.encode())
-    return len(reader.streams) - 1 - len(sounds)
+    left_out = len(reader.streams) - 1 - len(copied)
+    notes = [f"{left_out} further streams (sound, subtitles, data) are left out"] if left_out else []
+    notes += [f"{damaged} damaged parts are left out"] if damaged else []
+    return notes + _cut_short(reader, end)
+
+
+def _add_sound(reader, writer):
+    """Adds a copy of the first audio stream. Returns a list of one (stream, copy), or of none."""
+    sounds = reader.streams.audio[:1]
+    try:
+        return [(sound, writer.add_stream_from_template(sound)) for sound in sounds]
+    except ValueError:  # the container of the result cannot hold it, such as ADPCM in Matroska
+        return []
+
+
+def _rising(time, before, step):
+    """The time of a frame, which must be later than the one before: AVI has those of H.264 in another order."""
+    return time if before is None or (time is not None and time > before) else before + step
+
+
+def _end(packet):
+    """The time at which a packet ends, in seconds; 0 if it is unknown."""
+    return 0 if packet.pts is None else float((packet.pts + (packet.duration or 0)) * packet.time_base)
+
+
+def _cut_short(reader, end):
+    """Returns a note if a file, by the duration in its header, should go on after `end` (in seconds)."""
+    microseconds = 1e-6
+    whole = (reader.duration or 0) * microseconds
+    reached = end - (reader.start_time or 0) * microseconds
+    return [f"ends after {reached:.1f} of {whole:.1f} seconds"] if whole - reached > 0.5 + 0.01 * whole else []
 
 
 def _add_encoder(writer, pictures, first):
@@ -84,18 +125,20 @@ def _add_encoder(writer, pictures, first):
     stream.codec_context.time_base = pictures.time_base
     for name in ("color_primaries", "color_trc", "colorspace", "color_range"):
         setattr(stream.codec_context, name, getattr(pictures.codec_context, name))
+    if pictures.codec_context.colorspace == RGB:  # the result is coded in another way, see `_matrix`
+        stream.codec_context.colorspace = _matrix(first)
     if shape := pictures.sample_aspect_ratio:  # of a pixel, which can be other than square
         stream.codec_context.sample_aspect_ratio = shape if first.rotation % 180 == 0 else 1 / shape
     return stream
 
 
 def _restore_frame(restore, frame):
-    """Restores one frame and gives it the time and the colour coding of the original."""
+    """Restores one frame and gives it the unit of time and the colour coding of the original."""
     import av
 
     restored = av.VideoFrame.from_ndarray(restore(_upright(frame)), format="rgb24")
     restored = restored.reformat(format="yuv420p", dst_colorspace=_matrix(frame), dst_color_range=frame.color_range)
-    restored.pts, restored.time_base = frame.pts, frame.time_base
+    restored.time_base = frame.time_base
     return restored
 
 

@@ -54,6 +54,11 @@ def remove_stale(folder: str | Path, pattern: str, seconds: float = DAY) -> None
             path.unlink(missing_ok=True)
 
 
+def remove_partial(folder: str | Path) -> None:
+    """Removes what killed processes left in a folder of files that `write_by_rename` wrote, if it is a day old."""
+    remove_stale(folder, f".*.partial-{32 * '[0-9a-f]'}*")
+
+
 @contextlib.contextmanager
 def write_by_rename(path: str | Path) -> Iterator[Path]:
     """Within the block, a file is written under a temporary name.

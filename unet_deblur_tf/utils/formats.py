@@ -26,6 +26,11 @@ def is_to_restore(path: Path) -> bool:
     return (is_photo(path) or is_video(path)) and not path.name.startswith(".")
 
 
+def format_notes(source: Path, target: Path) -> list[str]:
+    """Says, as a note for the user, if a result has another format than its input: see `WRITTEN_AS`."""
+    return [f"written as {target.suffix}"] if source.suffix.lower() in WRITTEN_AS else []
+
+
 def output_name(name: Path) -> Path:
     """The file name under which a restored photo or video is written."""
     return name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix))

@@ -155,8 +155,7 @@ def writing(target: str, output: str) -> Iterator[Path]:
     """
     suffix = PurePosixPath(target).suffix
     prefix = f".{hashlib.sha256(target.encode()).hexdigest()[:16]}-"
-    left = matching(f"{glob.escape(FileSystems.join(output, UNFINISHED, prefix))}*")
-    if len(left) >= ATTEMPTS:
+    if len(_unfinished(output, prefix)) >= ATTEMPTS:
         raise InputError(f"{target}: {ATTEMPTS} attempts ended the process that made it; too little memory?")
     temporary = FileSystems.join(output, UNFINISHED, f"{prefix}{uuid.uuid4().hex}{suffix}")
     _write(temporary, target.encode())
@@ -177,6 +176,17 @@ def writing(target: str, output: str) -> Iterator[Path]:
         raise
 
 
+def _unfinished(output, prefix):
+    """The temporary files in an output folder whose names begin with a prefix."""
+    folder = FileSystems.join(output, UNFINISHED)
+    if not is_local(output):
+        return matching(f"{glob.escape(FileSystems.join(folder, prefix))}*")
+    # Beam would look through all folders below the first one with a bracket or another special character in its name.
+    with contextlib.suppress(OSError):
+        return [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(prefix)]
+    return []
+
+
 def write_text(path: str, text: str) -> None:
     """Writes a text file of the output folder, which it replaces in one step."""
     with writing(path, FileSystems.split(path)[0]) as result:
@@ -194,7 +204,7 @@ def remove(path: str) -> None:
 def remove_unfinished(output: str) -> None:
     """Removes the temporary files that killed processes left in an output folder."""
     folder = FileSystems.join(output, UNFINISHED)
-    for path in matching(f"{glob.escape(folder)}/.*-*"):
+    for path in _unfinished(output, "."):
         remove(path)
     if is_local(output):
         with contextlib.suppress(OSError):  # there is none, or something else is in it

@@ -251,3 +251,19 @@ def test_shares_of_a_cluster(monkeypatch):
     assert distribution.cluster() == (3, 1)
     assert not distribution.is_chief()
     assert distribution.share(TwoGpusOnEach) == (2, 2, 6)
+
+
+@pytest.mark.slow
+def test_a_restart_is_the_same_command(tmp_path):
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again/__main__.py").write_text(
+        "import sys\n"
+        "from unet_deblur_tf.training import distribution\n"
+        "if not distribution.was_restarted():\n"
+        "    distribution.restart_process(distribution.WorkerLost('gone'))\n"
+        "print(__spec__.name, sys.argv[1:])\n"
+    )
+    command = [sys.executable, "-m", "again", "--seed", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "again.__main__ ['--seed', '1']\n"
+    assert "Another worker is gone (gone): restarting" in done.stderr

@@ -250,4 +250,4 @@ def restart_process(lost):
         # The first worker, with which the others register, must notice the loss before they come back, or it would take
         # a returning worker for another loss.
         time.sleep(CHIEF_FIRST)
-    os.execv(sys.executable, [sys.executable, *sys.argv])
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # also what came by -m

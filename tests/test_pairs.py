@@ -1,5 +1,6 @@
 """What `--data` accepts, how it is split, and what it says of unusable input."""
 
+import collections
 import dataclasses
 import shutil
 
@@ -8,7 +9,15 @@ import pytest
 from PIL import Image
 
 from unet_deblur_tf.configs import DIFFICULTIES
-from unet_deblur_tf.data.pairs import Pair, by_sequence, evenly_spaced, hold_out, measure_pairs, require_size
+from unet_deblur_tf.data.pairs import (
+    Pair,
+    by_sequence,
+    choose_split,
+    evenly_spaced,
+    hold_out,
+    measure_pairs,
+    require_size,
+)
 from unet_deblur_tf.data.pictures import picture_size, read_picture
 from unet_deblur_tf.data.sources import load_pairs
 from unet_deblur_tf.data.trees.tree import find_pairs
@@ -87,6 +96,43 @@ def test_holding_out_depends_on_names_alone():
     assert hold_out(pairs[:1], by_sequence(pairs[:1])) == (pairs[:1], [])
     odd = [pair._replace(sequence=f"\udce9{pair.sequence}") for pair in pairs]  # not valid UTF-8
     assert len(hold_out(odd, by_sequence(odd))[1]) == 10
+
+
+def held_out(sizes, **given):
+    """Counts the pairs by split and sequence where sequences S0, S1, ... of these sizes lie in no split."""
+    pairs = [Pair(f"S{index}", str(number), None, None) for index, size in enumerate(sizes) for number in range(size)]
+    found = {split: choose_split({"": pairs, **given}, split, by_sequence, "") for split in ("train", "val", "test")}
+    return {split: collections.Counter(pair.sequence for pair in some) for split, some in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([200, 12, 12], (200, 12, 12)),
+        ([12, 200, 12], (200, 12, 12)),
+        ([12, 12, 200], (200, 12, 12)),
+        ([1000, 10, 10], (1000, 10, 10)),
+        ([40, 30, 10, 10, 10], (80, 10, 10)),
+        ([10, 10, 10], (10, 10, 10)),
+        ([1, 1, 1], (1, 1, 1)),
+    ],
+)
+def test_a_sequence_far_larger_than_a_tenth_is_to_train_on(sizes, expected):
+    found = held_out(sizes)
+    assert tuple(found[name].total() for name in ("train", "val", "test")) == expected
+    assert sum(map(len, found.values())) == len(sizes)  # each sequence is whole
+
+
+def test_a_stray_picture_alone_is_not_held_out():
+    given = [Pair("T", "0", None, None)]
+    assert held_out([100, 100, 100, 100, 1], test=given)["val"].total() in (100, 101)
+
+
+def test_which_sequences_are_held_out_stays_the_same():
+    """As in earlier versions, where sequences are about alike: else a network would be scored on what it knows."""
+    found = held_out([8 + number % 5 for number in range(25)])
+    assert set(found["test"]) == {"S5", "S9", "S13"}
+    assert set(found["val"]) == {"S1", "S3", "S10"}
 
 
 def test_spread():

@@ -12,6 +12,8 @@ from unet_deblur_tf.errors import InputError
 SPLITS = ("train", "val", "test")
 FEWEST = 3  # the smallest number of items that can be divided into three splits
 HELD_OUT = 0.1  # share of the items that is held out for a missing split
+MOST = 2  # a larger group than this many times what is wanted is held out only where the smaller ones are too few
+ENOUGH = 0.25  # share of what is wanted that smaller groups must hold together
 
 
 class Pair(NamedTuple):
@@ -43,7 +45,7 @@ def choose_split(splits: dict[str, list], split: str, grouping: Callable, root: 
         splits: dict from "train", "val", "test" or "" (no split given) to a list of items, such as pairs.
         split: "train", "val", "test" or "all".
         grouping: function from the items of the training part to a function from an item to the name of its group.
-            Items of the same group stay in the same split.
+            Items of the same group stay in the same split. It is called once, before anything is held out.
         root: the folder, or the name of the set, for messages.
 
     Returns:
@@ -56,9 +58,11 @@ def choose_split(splits: dict[str, list], split: str, grouping: Callable, root: 
         return [item for items in splits.values() for item in items]
     splits = dict(splits)
     rest = splits.pop("", []) + splits.pop("train", [])
-    for name in ("test", "val"):
-        if name not in splits and rest:
-            rest, splits[name] = hold_out(rest, grouping(rest))
+    group = grouping(rest)
+    missing = [name for name in ("test", "val") if name not in splits]
+    while missing and rest:
+        name = missing.pop(0)
+        rest, splits[name] = hold_out(rest, group, others=len(missing))
     splits["train"] = rest
     if not splits.get(split):
         present = ", ".join(f"{len(items)} for {name}" for name, items in splits.items() if items)
@@ -74,28 +78,43 @@ def digest_of(name: str) -> bytes:
     return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
 
 
-def hold_out(items: list, group: Callable[[Any], str], share: float = HELD_OUT) -> tuple[list, list]:
+def hold_out(items: list, group: Callable[[Any], str], others: int = 0, share: float = HELD_OUT) -> tuple[list, list]:
     """Holds out a share of the items, in whole groups.
 
-    The choice depends only on the names of the groups, so it is the same on every machine.
+    The choice depends only on the names and sizes of the groups, so it is the same on every machine.
 
     Args:
         items: list of items.
-        group: function from an item to the name of its group.
+        group: function from an item to the name of its group. No group of more than half of the items is held out.
+        others: int, number of splits that are held out after this one; a group is left for each if there are enough.
         share: float, the share to hold out; at least one group is held out, and at least one is kept.
 
     Returns:
         (kept, held out), two lists in the order of `items`. If there is only one group, nothing is held out.
     """
     sizes = collections.Counter(map(group, items))
-    names = sorted(sizes, key=digest_of)
-    held, missing = set(), max(1, round(share * len(items)))
-    for name in names[:-1]:
+    missing = max(1, round(share * len(items)))
+    # A group that is much too large stays to train on, unless the smaller ones hardly hold anything.
+    largest = min(len(items) // 2, MOST * max(missing, _large_enough(sizes.values(), ENOUGH * missing)))
+    names = [name for name in sorted(sizes, key=digest_of) if sizes[name] <= largest]
+    free = min(len(names), len(sizes) - 1)
+    held = set()
+    for name in names[: max(free - others, min(free, 1))]:
         if missing <= 0:
             break
         held.add(name)
         missing -= sizes[name]
     return [item for item in items if group(item) not in held], [item for item in items if group(item) in held]
+
+
+def _large_enough(sizes, total):
+    """The smallest size for which the groups up to it hold `total` items together, or the largest size."""
+    size = 0
+    for size in sorted(sizes):
+        total -= size
+        if total <= 0:
+            break
+    return size
 
 
 def by_sequence(pairs: list[Pair]) -> Callable[[Pair], str]:

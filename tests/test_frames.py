@@ -144,6 +144,13 @@ def test_sequences_of_two_sizes(tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_sequence_that_a_link_leads_to_again_counts_once(tmp_path):
+    for name in "ABC":
+        write_frames(tmp_path / name, 16)
+    (tmp_path / "0-best").symlink_to("B")
+    assert [sequence.name for sequence in open_frames(tmp_path).sequences] == ["A", "B", "C"]
+
+
 def test_frames_are_kept_once(sequences):
     source = open_frames(sequences)
     pairs = measure_pairs(source.pairs("train"))

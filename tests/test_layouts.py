@@ -424,6 +424,46 @@ def test_system_folders_and_loops_are_passed_over(make_tree):
     assert_holds(root, unnamed=3)
 
 
+@pytest.mark.parametrize(("kept", "linked"), [("test", "valid"), ("valid", "test")])
+def test_a_split_may_link_to_the_folders_of_another(make_tree, kept, linked):
+    """As where the test pictures are for validation, too. Neither may be missing, whatever comes first on the disk."""
+    root = make_tree(by_split(TREES["MPRNet"], ["train", kept]))
+    for kind in ("input", "target"):
+        (root / linked).mkdir(exist_ok=True)
+        (root / linked / kind).symlink_to(f"../{kept}/{kind}")
+    found = open_source(root).splits
+    assert {split: len(pairs) for split, pairs in found.items()} == {"train": 3, "val": 3, "test": 3}
+
+
+@pytest.mark.parametrize("link", ["2022-best", "best"])
+def test_pairs_that_links_lead_to_again_count_once(make_tree, link):
+    root = make_tree([[f"2023/{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)])
+    (root / link).symlink_to("2023")
+    source = open_source(root)
+    assert [pair.sequence for pair in source.splits[""]] == ["2023"] * 3
+    assert "3 that links lead to again count once" in source.summary
+
+
+def test_photos_that_links_lead_to_again_count_once(make_tree):
+    root = make_tree([], *[f"2023/{n}.png" for n in range(3)])
+    (root / "all").symlink_to("2023")
+    (root / "best").mkdir()
+    (root / "best/favourite.png").symlink_to("../2023/1.png")
+    source = open_source(root, kind="photos")
+    assert source.photos[""] == [root / f"2023/{n}.png" for n in range(3)]
+    assert "4 that links lead to again count once" in source.summary
+    halves = open_source(root, kind="side-by-side")
+    assert [pair.sequence for pair in halves.splits[""]] == ["2023"] * 3
+
+
+def test_folders_that_link_to_each_other(make_tree):
+    root = make_tree([], "a/1.png", "b/2.png")
+    (root / "a/other").symlink_to("../b")
+    (root / "b/other").symlink_to("../a")
+    (root / "b/up").symlink_to(root.parent)
+    assert open_source(root, kind="photos").photos[""] == [root / "a/1.png", root / "b/2.png"]
+
+
 def test_lists_in_folders_for_splits(make_tree):
     pairs = [[f"{split}/x/{kind}/{n}.png" for kind in ("blur", "gt")] for split in ("train", "test") for n in range(2)]
     root = make_tree(pairs)

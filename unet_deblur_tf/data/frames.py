@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from unet_deblur_tf.data.pairs import Pair, choose_split, digest_of
-from unet_deblur_tf.data.pictures import find_files, find_pictures, picture_size, read_picture
+from unet_deblur_tf.data.pictures import each_once, find_files, find_pictures, picture_size, read_picture
 from unet_deblur_tf.data.store import PictureStore
 from unet_deblur_tf.data.trees.splits import Splits
 from unet_deblur_tf.data.video_frames import extract_frames
@@ -280,11 +280,11 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
     videos = find_videos(root)
     splits = Splits([*itertools.chain(*folders.values()), *(video / "frame" for video in videos)], root)
     sequences = [
-        _sequence(splits, folder, sorted(paths, key=_in_order))
-        for folder, paths in folders.items()
-        if len(paths) >= max(COUNTS)
+        _sequence(splits, folder, sorted(folders[folder], key=_in_order))
+        for folder in each_once(list(folders), root, lambda folder: (splits.of(folder / "frame"), *folders[folder]))
+        if len(folders[folder]) >= max(COUNTS)
     ]
-    for path in videos:
+    for path in each_once(videos, root, lambda video: (splits.of(video / "frame"), video)):
         frames = extract_frames(path, cache_dir)
         if len(frames) >= max(COUNTS):
             sequences.append(_sequence(splits, path, frames))

@@ -4,10 +4,12 @@ A picture can be a file, a part of a larger file, or half of a file. `photos.rea
 upright by their EXIF data.
 """
 
+import functools
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,7 +82,9 @@ def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
 def find_files(folder: str | Path, recursive: bool = False) -> list[Path]:
     """Finds the files in a folder.
 
-    Hidden folders and those of file systems are ignored. Links to folders are followed, each folder once.
+    Hidden folders and those of file systems are ignored. Links to folders are followed, unless they lead to a folder
+    that they lie in. A folder that several links lead to is read at each of them: they may stand for different splits.
+    `each_once` leaves out what then counts twice.
 
     Args:
         folder: the folder.
@@ -90,19 +94,54 @@ def find_files(folder: str | Path, recursive: bool = False) -> list[Path]:
         List of `Path`, sorted.
     """
     paths: list[Path] = []
-    seen = set()  # a link may lead to a folder above it
+    above = {os.fspath(folder): _with_parents(os.path.realpath(folder))}
     for parent, folders, files in os.walk(folder, followlinks=True):
         paths += [Path(parent, name) for name in files]
-        seen.add(os.path.realpath(parent))
-        folders[:] = [
-            name
-            for name in folders
-            if recursive
-            and not name.startswith(".")
-            and name not in SYSTEM_FOLDERS
-            and os.path.realpath(os.path.join(parent, name)) not in seen
-        ]
+        passed, entered = above.pop(parent), []
+        for name in folders if recursive else ():
+            path = os.path.join(parent, name)
+            real = os.path.realpath(path)
+            if not is_passed_over(name) and real not in passed:
+                above[path] = passed | _with_parents(real)
+                entered.append(name)
+        folders[:] = entered
     return sorted(paths)
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a folder of this name is hidden, or belongs to a file system or a program."""
+    return name.startswith(".") or name in SYSTEM_FOLDERS
+
+
+def _with_parents(path):
+    """A set of a path and of all folders above it, each a str."""
+    return {path, *map(str, PurePath(path).parents)}
+
+
+def each_once(items: list, root: Path, place: Callable[[Any], tuple]) -> list:
+    """Leaves out what links lead to again within the same split, so that it does not count twice.
+
+    Args:
+        items: list of items, such as pairs.
+        root: `Path` of the folder that all files lie in.
+        place: function from an item to (its split, `Path`, ...) with all its files.
+
+    Returns:
+        List of items. Of several with the same files the one that is reached without a link stays, else the first.
+    """
+    real_folder = functools.cache(os.path.realpath)
+
+    def real(path):
+        return os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(path.parent), path.name)
+
+    chosen: dict[tuple, int] = {}
+    for number, item in enumerate(items):
+        split, *paths = place(item)
+        files = tuple(map(real, paths))
+        if files == tuple(os.path.join(real_folder(root), path.relative_to(root)) for path in paths):
+            chosen[split, files] = number
+        chosen.setdefault((split, files), number)
+    return [items[number] for number in sorted(chosen.values())]
 
 
 def read_picture(path) -> np.ndarray:

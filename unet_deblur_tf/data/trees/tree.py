@@ -15,6 +15,7 @@ from unet_deblur_tf.data.pairs import Pair, evenly_spaced
 from unet_deblur_tf.data.pictures import (
     PICTURE_SUFFIXES,
     HalfPicture,
+    each_once,
     find_files,
     is_picture,
     picture_size,
@@ -104,6 +105,7 @@ def pair_tree(root, layout, twins, pictures, unused, notes=()):
     Raises:
         InputError: if some pairs name a split and others do not.
     """
+    found, twins = twins, each_once(twins, root, lambda pair: (pair.split, pair.blurred, pair.sharp))
     splits = by_split(twins, pictures)
     if splits.get("") and len(splits) > 1:
         first = next(pair for pair in twins if not pair.split)
@@ -121,8 +123,14 @@ def pair_tree(root, layout, twins, pictures, unused, notes=()):
     ]
     if unused:
         parts.append(f"not used: {len(unused)} other, such as {relative(root, unused[0])}")
-    parts += notes
+    parts += [*notes, *linked_again(found, twins)]
     return Tree(splits, False, "; ".join(parts))
+
+
+def linked_again(found, kept):
+    """What to say of what `each_once` left out of what was found: a list of str."""
+    left_out = len(found) - len(kept)
+    return [f"{left_out} that links lead to again count once"] if left_out else []
 
 
 def by_split(twins, pictures=None):
@@ -150,18 +158,22 @@ def photo_tree(root, paths):
     if not paths:
         refuse_without_pictures(root)
     finder, splits = Splits(paths, root), collections.defaultdict(list)
-    for path in paths:
+    photos = each_once(paths, root, lambda path: (finder.of(path), path))
+    for path in photos:
         splits[finder.of(path)].append(path)
     unused = splits.pop("") if len(splits) > 1 and "" in splits else []
     first = next(iter(splits.values()))[0]
-    note = f"; not used: {len(unused)} in no folder for a split, such as {relative(root, unused[0])}" if unused else ""
-    return Tree(dict(splits), True, f"{root}: {counts(splits, 'sharp photos')}, such as {relative(root, first)}{note}")
+    parts = [f"{root}: {counts(splits, 'sharp photos')}, such as {relative(root, first)}"]
+    if unused:
+        parts.append(f"not used: {len(unused)} in no folder for a split, such as {relative(root, unused[0])}")
+    return Tree(dict(splits), True, "; ".join([*parts, *linked_again(paths, photos)]))
 
 
 def half_tree(root, paths):
     """The `Tree` of pictures that show blurred (left) and sharp (right) side by side."""
     finder, splits = Splits(paths, root), collections.defaultdict(list)
-    for path in paths:
+    pictures = each_once(paths, root, lambda path: (finder.of(path), path))
+    for path in pictures:
         width, height = picture_size(path)
         if width % 2:
             raise InputError(f"{path} is {width} pixels wide, which cannot be halved")
@@ -170,7 +182,8 @@ def half_tree(root, paths):
         splits[finder.of(path)].append(Pair(sequence, path.stem, blurred, sharp, blurred.size))
     if not paths:
         refuse_without_pictures(root)
-    return Tree(dict(splits), False, f"{root}: blurred (left) and sharp (right) side by side; {counts(splits)}")
+    parts = [f"{root}: blurred (left) and sharp (right) side by side", counts(splits), *linked_again(paths, pictures)]
+    return Tree(dict(splits), False, "; ".join(parts))
 
 
 def counts(splits, what="pairs"):

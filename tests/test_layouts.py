@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +146,24 @@ def test_realblurs_lists_say_the_splits(make_tree):
         (root / f"RealBlur_J_{name}_list.txt").write_text("\n".join(lines) + "\n")
     assert_holds(root, train=3, test=2)
     assert "RealBlur_J_test_list.txt" in open_source(root).summary
+
+
+def test_lists_of_pictures_behind_a_link(make_tree, tmp_path):
+    """Such as a set on another disk: without its lists, pairs to test with would be trained on."""
+    root = make_tree([[f"J/{n}/{kind}/{kind}_1.png" for kind in ("blur", "gt")] for n in range(5)])
+    (root / "J").rename(tmp_path / "J")
+    (root / "J").symlink_to(tmp_path / "J")
+    for name, numbers in (("train", range(3)), ("test", range(3, 5))):
+        lines = [f"J/{n}/gt/gt_1.png J/{n}/blur/blur_1.png\n" for n in numbers]
+        (root / f"J_{name}_list.txt").write_text("".join(lines))
+    assert_holds(root, train=3, test=2)
+
+
+def test_lists_in_a_folder_that_is_given_with_two_dots(make_tree, monkeypatch):
+    root = make_tree([[f"J/{kind}/{n}.png" for kind in ("blur", "gt")] for n in range(3)])
+    (root / "J_train_list.txt").write_text("J/gt/0.png J/blur/0.png\nJ/gt/1.png J/blur/1.png\n")
+    monkeypatch.chdir(root / "J")
+    assert_holds(Path("../../tree"), train=2)
 
 
 def test_a_list_that_names_what_is_not_there(make_tree):
@@ -481,6 +500,7 @@ def test_lists_in_folders_for_splits(make_tree):
         ({"train.txt": [0, 1], "all.txt": [0, 1, 2]}, "Lists put .* into two splits"),
         ({"train.txt": [0, 1, "and some words"]}, "has a line that does not name two pictures: 'and some words'"),
         ({"train.txt": [0, "/elsewhere/blur/1.png /elsewhere/gt/1.png"]}, "which is not below"),
+        ({"train.txt": [0, "../tree/x/blur/1.png ../tree/x/gt/1.png"]}, "which is not below"),
     ],
 )
 def test_lists_that_cannot_be_right(make_tree, lists, message):

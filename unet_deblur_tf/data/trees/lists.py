@@ -6,6 +6,7 @@ of the folders that the list or the pictures lie in.
 """
 
 import re
+from pathlib import PurePath
 from typing import NamedTuple
 
 from unet_deblur_tf.data.pictures import PICTURE_SUFFIXES
@@ -120,9 +121,11 @@ def pairs_of(path, lines, root, names, splits):
 
 
 def find_picture(name, path, root):
-    """The picture that a list names, relative to the root or to the list's folder; None if it is not below the root."""
-    for base in (root, path.parent):
-        picture = base / name
-        if picture.is_file() and root.resolve() in picture.resolve().parents and ".." not in picture.parts:
-            return picture
-    return None
+    """The picture that a list names, relative to the root or to the list's folder; None if it is not below the root.
+
+    Its path counts, not what links in it lead to: large sets often lie on another disk.
+    """
+    if ".." in PurePath(name).parts:
+        return None
+    candidates = (base / name for base in (root, path.parent))
+    return next((picture for picture in candidates if root in picture.parents and picture.is_file()), None)

@@ -208,6 +208,15 @@ def test_what_is_wrong_with_frames_is_said(tmp_path, sequences):
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_frames_of_two_sizes_in_one_sequence_are_named(tmp_path):
+    write_frames(tmp_path / "frames/A", 45)
+    write_frames(tmp_path / "frames/B", 45)
+    write_frames(tmp_path / "upright", 1, size=(48, 40))
+    (tmp_path / "upright/0.png").rename(tmp_path / "frames/B/40.png")
+    message = r"frames/B/0\.png is 48x40 but .*frames/B/40\.png is 40x48: .*put those of another size"
+    refused(message, data_dir=tmp_path / "frames")
+
+
 def test_a_damaged_frame_is_named(tmp_path):
     folder = write_frames(tmp_path / "A", 45)
     shutil.copy(folder / "0.png", folder / "5.png")

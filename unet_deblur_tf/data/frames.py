@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
-from unet_deblur_tf.data.pairs import Pair, choose_split, digest_of
+from unet_deblur_tf.data.pairs import Pair, choose_split, digest_of, size_text
 from unet_deblur_tf.data.pictures import each_once, find_files, find_pictures, picture_size, read_picture
 from unet_deblur_tf.data.store import PictureStore
 from unet_deblur_tf.data.trees.splits import Splits
@@ -270,7 +271,7 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
         A `FramePairs`.
 
     Raises:
-        InputError: if `blur` is neither of these, or no sequence has enough frames.
+        InputError: if `blur` is neither of these, no sequence has enough frames, or the frames of one differ in size.
     """
     if (blur or "blur") not in GAMMAS:
         raise InputError(f"--blur {blur}: frames are averaged by {' or '.join(GAMMAS)}")
@@ -279,21 +280,22 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
         folders.setdefault(path.parent, []).append(path)
     videos = find_videos(root)
     splits = Splits([*itertools.chain(*folders.values()), *(video / "frame" for video in videos)], root)
-    sequences = [
-        _sequence(splits, folder, sorted(folders[folder], key=_in_order))
+    frames = {
+        folder: sorted(folders[folder], key=_in_order)
         for folder in each_once(list(folders), root, lambda folder: (splits.of(folder / "frame"), *folders[folder]))
-        if len(folders[folder]) >= max(COUNTS)
-    ]
-    for path in each_once(videos, root, lambda video: (splits.of(video / "frame"), video)):
-        frames = extract_frames(path, cache_dir)
-        if len(frames) >= max(COUNTS):
-            sequences.append(_sequence(splits, path, frames))
-    if not sequences:
+    }
+    for video in each_once(videos, root, lambda video: (splits.of(video / "frame"), video)):
+        frames[video] = extract_frames(video, cache_dir)
+    long_enough = {path: some for path, some in frames.items() if len(some) >= max(COUNTS)}
+    if not long_enough:
         largest = max(map(len, folders.values()), default=0)
         raise InputError(
             f"No frames of a fast camera in {root}: it takes folders of at least {max(COUNTS)} consecutive frames "
             f"(the largest has {largest} pictures), or videos ({', '.join(sorted(VIDEOS))})"
         )
+    count = sum(map(len, long_enough.values()))
+    with tqdm(total=count, desc="Measuring frames", unit="frame", delay=1) as bar:
+        sequences = [_sequence(splits, path, some, bar) for path, some in long_enough.items()]
     return FramePairs(root, sequences, GAMMAS[blur or "blur"])
 
 
@@ -303,10 +305,23 @@ def find_videos(root: Path) -> list[Path]:
     return [path for path in files if is_video(path) and not path.name.startswith(".")]
 
 
-def _sequence(splits, path, frames):
+def _sequence(splits, path, frames, bar):
     """The `Sequence` of the frames of a folder or video. Its path gives the name and the split."""
     name = "/".join(part for _, part in splits.without(path / "frame")) or path.resolve().name
-    return Sequence(name, splits.of(path / "frame"), tuple(frames), picture_size(frames[0]))
+    return Sequence(name, splits.of(path / "frame"), tuple(frames), _common_size(frames, bar))
+
+
+def _common_size(frames, bar):
+    """The (width, height) of frames that must have the same size, from their headers; `bar` counts them."""
+    size = picture_size(frames[0])
+    for frame in frames:
+        if (other_size := picture_size(frame)) != size:
+            raise InputError(
+                f"{frames[0]} is {size_text(size)} but {frame} is {size_text(other_size)}: the frames of a folder are "
+                "averaged, so they need one size; put those of another size into another folder"
+            )
+        bar.update()
+    return size
 
 
 @functools.lru_cache(maxsize=65536)

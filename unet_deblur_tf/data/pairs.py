@@ -145,7 +145,7 @@ def _common_size(pictures):
     size = picture_size(first)
     for other in others:
         if (other_size := picture_size(other)) != size:
-            raise InputError(f"{first} is {_by(size)} but its twin {other} is {_by(other_size)}")
+            raise InputError(f"{first} is {size_text(size)} but its twin {other} is {size_text(other_size)}")
     return size
 
 
@@ -162,7 +162,9 @@ def require_size(pairs: list, smallest: int, reason: str) -> None:
     """
     for pair in pairs:
         if min(pair.size) < smallest:
-            raise InputError(f"{pair.blur} is {_by(pair.size)}: at least {smallest}x{smallest} is needed {reason}")
+            raise InputError(
+                f"{pair.blur} is {size_text(pair.size)}: at least {smallest}x{smallest} is needed {reason}"
+            )
 
 
 def evenly_spaced(items: list, limit: int | None) -> list:
@@ -172,6 +174,6 @@ def evenly_spaced(items: list, limit: int | None) -> list:
     return [items[index * len(items) // limit] for index in range(limit)]
 
 
-def _by(size):
-    """A size as text, such as "1280x720"."""
+def size_text(size: tuple[int, int]) -> str:
+    """A (width, height) as text, such as "1280x720"."""
     return f"{size[0]}x{size[1]}"

@@ -435,6 +435,16 @@ def test_bsds_raw_frames_are_left_alone(make_tree):
     assert_holds(root, train=3)
 
 
+@pytest.mark.parametrize("name", ["raw/{}/{}.png", "{}/Raw/{}.png", "RAW/{}/raw/{}.png"])
+def test_folders_called_raw_with_nothing_beside_them_are_read(make_tree, name):
+    assert_holds(make_tree([[name.format(kind, n) for kind in ("blur", "sharp")] for n in range(3)]), unnamed=3)
+
+
+def test_a_side_may_be_called_raw(make_tree):
+    root = make_tree([[f"{kind}/{n}.png" for kind in ("raw", "retouched")] for n in range(3)])
+    assert len(open_source(root, blur="raw", sharp="retouched").splits[""]) == 3
+
+
 def test_system_folders_and_loops_are_passed_over(make_tree):
     root = make_tree([[f"{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)])
     for folder in (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".Trash-1000/files"):

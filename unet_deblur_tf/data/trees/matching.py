@@ -110,11 +110,11 @@ def of_side(sides, side):
 
 def find_sides(paths, names, splits):
     """The `Side` of each picture."""
-    sides = without_lonely_weak_words([side_by_folders(path, names, splits) for path in paths], names)
+    sides = sides_by_folders(paths, names, splits)
     if not of_side(sides, "blurred") or not of_side(sides, "sharp"):
         # Such as A/ and B/ below a folder that happens to be called "input".
         weak_names = Names(names.blur, names.sharp, weak_only=True)
-        weak = without_lonely_weak_words([side_by_folders(path, weak_names, splits) for path in paths], weak_names)
+        weak = sides_by_folders(paths, weak_names, splits)
         if of_side(weak, "blurred") and of_side(weak, "sharp"):
             return weak
     if not of_side(sides, "blurred") and not of_side(sides, "sharp"):
@@ -126,6 +126,27 @@ def find_sides(paths, names, splits):
     return sides
 
 
+def sides_by_folders(paths, names, splits):
+    """The `Side` of each picture by the folders that it lies in, and that the others lie in."""
+    sides = [side_by_folders(path, names, splits) for path in paths]
+    return without_lonely_weak_words(without_raw(sides, splits.root), names)
+
+
+def without_raw(sides, root):
+    """The sides, without the pictures in Raw/ where there are others: BSD has RGB/ and Raw/ below each side."""
+
+    def is_raw(side):
+        inner_first = side.path.relative_to(root).parent.parts[::-1]
+        return "raw" in map(str.lower, inner_first[: inner_first.index(side.word)])
+
+    raw = {id(side): is_raw(side) for side in sides if side.side in ("blurred", "sharp")}
+    others = {side.side for side in sides if raw.get(id(side)) is False}
+    instead = {"blurred": "on request", "sharp": None}
+    return [
+        side._replace(side=instead[side.side]) if raw.get(id(side)) and side.side in others else side for side in sides
+    ]
+
+
 def side_by_folders(path, names, splits):
     """The `Side` of a picture by the folders that it lies in."""
     parts = path.relative_to(splits.root).parent.parts
@@ -135,10 +156,7 @@ def side_by_folders(path, names, splits):
     word, side, weak = (strong or telling or [("", None, False)])[-1]
     same = {number for number, each in enumerate(found) if side and each[1:] == (side, weak)}
     folders = tuple(part for number, part in splits.without(path) if number not in same)
-    raw = "raw" in (part.lower() for part in parts)  # BSD has RGB/ and Raw/ below each side
-    return Side(
-        "on request" if raw and side == "blurred" else None if raw else side, word, folders, splits.of(path), path
-    )
+    return Side(side, word, folders, splits.of(path), path)
 
 
 def side_by_file_name(path, names, splits):

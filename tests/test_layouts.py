@@ -372,6 +372,11 @@ def test_pairs_of_no_split_beside_those_of_one_are_refused(make_tree):
     refused(make_tree(pairs), "2 train and 2 pairs", "such as other/blur/0.png", "below a folder train/, val/ or test/")
 
 
+def test_halves_of_no_split_beside_those_of_one_are_refused(make_tree):
+    root = make_tree([], "train/a.png", "test/b.png", "new/c.png")
+    refused(root, "such as new/c.png", "others are in train and test", kind="side-by-side")
+
+
 def test_photos_outside_folders_for_splits_are_named(make_tree):
     source = open_source(make_tree([], "train/a.png", "val/b.png", "cars/c.png"))
     assert {split: len(found) for split, found in source.photos.items()} == {"train": 1, "val": 1}

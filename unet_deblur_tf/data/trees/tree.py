@@ -107,13 +107,7 @@ def pair_tree(root, layout, twins, pictures, unused, notes=()):
     """
     found, twins = twins, each_once(twins, root, lambda pair: (pair.split, pair.blurred, pair.sharp))
     splits = by_split(twins, pictures)
-    if splits.get("") and len(splits) > 1:
-        first = next(pair for pair in twins if not pair.split)
-        others = " and ".join(split for split in SPLIT_ORDER if split and split in splits)
-        raise InputError(
-            f"{root} has {counts(splits)}: those without a split, such as {relative(root, first.blurred)}, could be of "
-            f"any. Move them below a folder train/, val/ or test/, or elsewhere; others are in {others}"
-        )
+    require_split_of_all(root, splits, next((pair.blurred for pair in twins if not pair.split), None))
     first = twins[0]
     parts = [
         f"{root}: {layout}; {counts(splits)}",
@@ -125,6 +119,16 @@ def pair_tree(root, layout, twins, pictures, unused, notes=()):
         parts.append(f"not used: {len(unused)} other, such as {relative(root, unused[0])}")
     parts += [*notes, *linked_again(found, twins)]
     return Tree(splits, False, "; ".join(parts))
+
+
+def require_split_of_all(root, splits, first):
+    """Raises an InputError if some pairs are in a split and others are not; `first` is the path of one of these."""
+    if splits.get("") and len(splits) > 1:
+        others = " and ".join(split for split in SPLIT_ORDER if split and split in splits)
+        raise InputError(
+            f"{root} has {counts(splits)}: those without a split, such as {relative(root, first)}, could be of any. "
+            f"Move them below a folder train/, val/ or test/, or elsewhere; others are in {others}"
+        )
 
 
 def linked_again(found, kept):
@@ -170,7 +174,11 @@ def photo_tree(root, paths):
 
 
 def half_tree(root, paths):
-    """The `Tree` of pictures that show blurred (left) and sharp (right) side by side."""
+    """The `Tree` of pictures that show blurred (left) and sharp (right) side by side.
+
+    Raises:
+        InputError: if a picture cannot be halved, some pictures name a split and others do not, or there are none.
+    """
     finder, splits = Splits(paths, root), collections.defaultdict(list)
     pictures = each_once(paths, root, lambda path: (finder.of(path), path))
     for path in pictures:
@@ -182,6 +190,7 @@ def half_tree(root, paths):
         splits[finder.of(path)].append(Pair(sequence, path.stem, blurred, sharp, blurred.size))
     if not paths:
         refuse_without_pictures(root)
+    require_split_of_all(root, splits, next((pair.blur.path for pair in splits.get("", ())), None))
     parts = [f"{root}: blurred (left) and sharp (right) side by side", counts(splits), *linked_again(paths, pictures)]
     return Tree(dict(splits), False, "; ".join(parts))
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -40,6 +41,26 @@ def test_a_set_is_found_below_a_folder_and_its_published_part_is_taken(sets, nam
     assert len(source.pairs(SETS[name].split)) == count
     assert source.summary.startswith(SETS[name].title)
     assert f"the published test set has {SETS[name].images} pictures, not 2" in source.summary
+
+
+def test_folders_that_cannot_be_read_are_passed_over(sets, monkeypatch):
+    """Such as `lost+found`, at the top of a disk. Root can read every folder, so the refusal is imitated."""
+    (sets / "lost+found").mkdir()
+    content = Path.iterdir
+
+    def deny(folder):
+        if folder.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return content(folder)
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    assert len(open_source("hide", data_dir=sets).pairs("test")) == 2
+
+
+def test_hidden_and_system_folders_are_passed_over(sets):
+    for name in (".Trash-0", "@eaDir", "__MACOSX"):
+        shutil.copytree(sets / "test/HIDE", sets / name / "HIDE")
+    assert len(open_source("hide", data_dir=sets).pairs("test")) == 2
 
 
 def test_a_set_in_a_folder_of_its_own(sets):

@@ -1,9 +1,11 @@
 """The test sets of the field by name: where each lies, which part of it is scored, and by which protocol."""
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+from unet_deblur_tf.data.pictures import is_passed_over
 from unet_deblur_tf.data.trees.tree import read_tree
 from unet_deblur_tf.errors import InputError
 
@@ -96,7 +98,7 @@ def find_folder(root, known):
         return root
     found, level = [], [root]
     for _ in range(DEPTH):
-        level = [path for parent in level for path in sorted(parent.iterdir()) if path.is_dir()]
+        level = [path for parent in level for path in folders_in(parent)]
         found = [path for path in level if _plain(path.name) in known.folders]
         if found:
             break
@@ -108,6 +110,15 @@ def find_folder(root, known):
             f"such as {known.folders[0]!r}; --data takes a folder of any name"
         )
     return found[0]
+
+
+def folders_in(parent):
+    """The folders in a folder, sorted, without those that `pictures.find_files` ignores; none if it cannot be read."""
+    try:
+        paths = sorted(parent.iterdir())
+    except OSError:
+        return []
+    return [path for path in paths if os.path.isdir(path) and not is_passed_over(path.name)]
 
 
 def _plain(name):

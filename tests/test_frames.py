@@ -202,6 +202,10 @@ def test_what_is_wrong_with_frames_is_said(tmp_path, sequences):
         open_source("frames", data_dir=tmp_path / "short").pairs("train")
     with pytest.raises(InputError, match="--split all is for pairs"):
         open_frames(sequences).pairs("all")
+    write_frames(tmp_path / "two/train/A", 16)
+    write_frames(tmp_path / "two/test/B", 16)
+    with pytest.raises(InputError, match=r"nothing for the val split.* needed to hold some out$"):
+        open_frames(tmp_path / "two").pairs("val")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/film.mp4").write_bytes(b"no video")
     refused(r"film\.mp4 cannot be read as a video", data_dir=tmp_path / "broken", cache_dir=tmp_path / "cache")

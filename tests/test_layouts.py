@@ -304,6 +304,12 @@ def test_two_pairs_are_too_few_to_divide(make_tree):
         source.pairs("val")
 
 
+def test_too_few_photos_to_divide_are_not_said_to_have_a_split_all(make_tree):
+    """They have none: the advice would be refused."""
+    with pytest.raises(InputError, match=r"At least 3 are needed to hold some out$"):
+        open_source(make_tree([], "1.png", "2.png")).pairs("val")
+
+
 @pytest.mark.parametrize(
     ("name", "reading"),
     [

@@ -38,7 +38,7 @@ class Pair(NamedTuple):
         return self.blur, self.sharp
 
 
-def choose_split(splits: dict[str, list], split: str, grouping: Callable, root: str | Path) -> list:
+def choose_split(splits: dict[str, list], split: str, grouping: Callable, root: str | Path, advice: str = "") -> list:
     """Returns the items of one split. If the data set does not name the split, it is held out of the training part.
 
     Args:
@@ -47,6 +47,7 @@ def choose_split(splits: dict[str, list], split: str, grouping: Callable, root: 
         grouping: function from the items of the training part to a function from an item to the name of its group.
             Items of the same group stay in the same split. It is called once, before anything is held out.
         root: the folder, or the name of the set, for messages.
+        advice: str, what else a user can do where there are too few items to hold some out, for messages.
 
     Returns:
         List of items, never empty.
@@ -66,10 +67,10 @@ def choose_split(splits: dict[str, list], split: str, grouping: Callable, root: 
     splits["train"] = rest
     if not splits.get(split):
         present = ", ".join(f"{len(items)} for {name}" for name, items in splits.items() if items)
-        advice = ""
+        reason = ""
         if len(rest) < FEWEST and split != "train":
-            advice = f". At least {FEWEST} are needed to hold some out; evaluate --split all scores all of them"
-        raise InputError(f"{root} has nothing for the {split} split; it has {present}{advice}")
+            reason = f". At least {FEWEST} are needed to hold some out" + (f"; {advice}" if advice else "")
+        raise InputError(f"{root} has nothing for the {split} split; it has {present}{reason}")
     return splits[split]
 
 

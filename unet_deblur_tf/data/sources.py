@@ -138,7 +138,8 @@ class RealPairs(Source):
         Raises:
             InputError: if the split is empty.
         """
-        return choose_split(self._with_validation, split, by_sequence, self.root)
+        advice = "evaluate --split all scores all of them"
+        return choose_split(self._with_validation, split, by_sequence, self.root, advice)
 
     @functools.cached_property
     def _with_validation(self):

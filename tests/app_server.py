@@ -49,9 +49,11 @@ class Visitor:
 
     def restore(self, *paths, **more):
         """Asks for files of the server to be restored, as the page does; returns the last message of the server."""
-        kind = {"orig_name": "photo.png", "meta": {"_type": "gradio.FileData"}}
-        files = [{"path": path, **kind, **more} for path in paths]
-        return self.click("start", files or None, "Three times as fast (lite)", False, None)
+        return self.click("start", *_choices(paths, more))
+
+    def begin(self, *paths):
+        """As `restore`, but does not wait; returns the status and the body of the answer."""
+        return self.join("start", *_choices(paths))
 
     def click(self, button, *values):
         """Does what the page does when a button is clicked; returns the last message of the server."""
@@ -66,12 +68,19 @@ class Visitor:
         raise AssertionError("no answer")
 
     def join(self, button, *values):
-        """Takes a place in the queue; returns the status and the body of the answer."""
+        """Takes a place in the queue if the button has one; returns the status and the body of the answer."""
         config = json.loads(self.ask("config")[1])
         number = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == button)
-        function = next(each["id"] for each in config["dependencies"] if [number, "click"] in each["targets"])
-        event = {"data": values, "fn_index": function, "session_hash": self.name, "trigger_id": number}
-        return self.ask("gradio_api/queue/join?", json.dumps(event).encode())
+        function = next(each for each in config["dependencies"] if [number, "click"] in each["targets"])
+        event = {"data": values, "fn_index": function["id"], "session_hash": self.name, "trigger_id": number}
+        path = "gradio_api/queue/join?" if function["queue"] else "gradio_api/run/predict?"
+        return self.ask(path, json.dumps(event).encode())
+
+
+def _choices(paths, more=None):
+    """The values that the page sends with the button that restores."""
+    kind = {"orig_name": "photo.png", "meta": {"_type": "gradio.FileData"}, **(more or {})}
+    return [{"path": path, **kind} for path in paths] or None, "Three times as fast (lite)", False, None
 
 
 class AppServer(Visitor):

@@ -347,7 +347,11 @@ def test_no_photo_is_an_error_in_a_sentence(running):
     assert answer["output"]["error"] == "Add a photo first."
 
 
-def test_one_restoration_at_a_time_and_a_queue_that_ends(monkeypatch, picture):
+@pytest.fixture
+def halted(monkeypatch):
+    """The app in this process with two places in its queue: (address, event without which no photo is restored, list
+    of the photos whose turn has come).
+    """
     pytest.importorskip("gradio", reason="needs the extra app")
     may_go_on, begun = threading.Event(), []
 
@@ -361,27 +365,49 @@ def test_one_restoration_at_a_time_and_a_queue_that_ends(monkeypatch, picture):
     monkeypatch.setattr(os, "environ", os.environ.copy())
     server = Server(Limits(waiting=2))
     try:
-        visitors = [Visitor(server.start(port=0), "0")]
-        visitors += [Visitor(visitors[0].address, str(number)) for number in range(1, 4)]
-        (path,) = json.loads(visitors[0].upload(encoded(picture, "PNG"))[1])
-        file = [{"path": path, "orig_name": "photo.png", "meta": {"_type": "gradio.FileData"}}]
-
-        def join(visitor):
-            return visitor.join("start", file, "Best result (unet)", False, None)
-
-        assert join(visitors[0])[0] == 200
-        deadline = time.monotonic() + 60
-        while not begun and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert [join(visitor)[0] for visitor in visitors[1:3]] == [200, 200]
-        status, said = join(visitors[3])
-        assert status == 503
-        assert b"Queue is full" in said
-        time.sleep(1)
-        assert len(begun) == 1
+        yield server.start(port=0), may_go_on, begun
     finally:
         may_go_on.set()
         server.close()
+
+
+def until(condition):
+    """Waits until a function returns something."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_one_restoration_at_a_time_and_a_queue_that_ends(halted, picture):
+    address, _, begun = halted
+    visitors = [Visitor(address, str(number)) for number in range(4)]
+    (path,) = json.loads(visitors[0].upload(encoded(picture, "PNG"))[1])
+    assert visitors[0].begin(path)[0] == 200
+    until(lambda: begun)
+    assert [visitor.begin(path)[0] for visitor in visitors[1:3]] == [200, 200]
+    status, said = visitors[3].begin(path)
+    assert status == 503
+    assert b"Queue is full" in said
+    time.sleep(1)
+    assert len(begun) == 1
+
+
+def test_who_has_results_need_not_wait_for_those_who_have_none(halted, picture):
+    address, may_go_on, begun = halted
+    done, *others = (Visitor(address, str(number)) for number in range(4))
+    (path,) = json.loads(done.upload(encoded(picture, "PNG"))[1])
+    may_go_on.set()
+    assert done.restore(path)["success"]
+    may_go_on.clear()
+    assert others[0].begin(path)[0] == 200
+    until(lambda: len(begun) == 2)
+    assert [visitor.begin(path)[0] for visitor in others[1:]] == [200, 200]  # no further place is left
+    for button, name in (("download", "photo.png"), ("download-all", "restored.zip")):
+        status, said = done.join(button, "photo.png", 0.5, None)
+        assert status == 200, said
+        (file,) = json.loads(said)["data"]
+        assert file["orig_name"] == name
 
 
 def test_the_server_calls_nobody(running):

@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,6 +132,7 @@ def _connect_restoring(gr, parts, work, limits, networks):
 
 def _connect_results(gr, parts):
     """Connects what the visitor does with the results. None of it waits for the network."""
+    few_at_once = threading.Semaphore(2)  # a file takes memory and a core while it is written
 
     def named(name, restored):
         if not restored:
@@ -142,14 +144,15 @@ def _connect_results(gr, parts):
             return named(name, restored).shown
 
     def write(name, strength, restored):
-        with _errors_shown(gr):
+        with few_at_once, _errors_shown(gr):
             return jobs.write_result(named(name, restored), strength)
 
     def write_all(name, strength, restored):
-        with _errors_shown(gr):
+        with few_at_once, _errors_shown(gr):
             return jobs.write_zip(restored, strength, named(name, restored).folder / "restored.zip")
 
-    at_once = dict(concurrency_limit=2, concurrency_id="files", api_visibility="private", show_progress="hidden")
+    # Gradio has one queue for everything. If these events joined it, waiting visitors could fill it up for them.
+    at_once = dict(queue=False, api_visibility="private", show_progress="hidden")
     parts.chosen.input(show, [parts.chosen, parts.results], parts.slider, **at_once)
     parts.strength.change(None, parts.strength, None, js=SHOW_STRENGTH)
     for button, function in ((parts.download, write), (parts.download_all, write_all)):

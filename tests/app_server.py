@@ -100,7 +100,8 @@ class AppServer(Visitor):
         (folder / "site").mkdir()
         (folder / "site/sitecustomize.py").write_text(SITECUSTOMIZE.format(path=str(self._calls)))
         command = [sys.executable, "-m", "unet_deblur_tf", "app", "--no-browser", "--port", "0", *flags]
-        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(folder / "site")}
+        path = os.pathsep.join(filter(None, [str(folder / "site"), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": path}
         self.process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )

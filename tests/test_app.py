@@ -203,7 +203,7 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(name, content, limits
     restored, failed = jobs.restore_files([tmp_path / name], work, None, limits)
     assert not restored
     assert failed[name].startswith(f"{name} {sentence}")
-    assert not work.exists()
+    assert not [*work.iterdir()]
 
 
 @pytest.mark.parametrize(("count", "sentence"), [(0, "Add a photo first."), (3, "These are 3 photos. At most 2 can")])
@@ -237,19 +237,25 @@ def test_photos_that_take_long_stay_until_the_last_is_done(tmp_path, work, pictu
     uploads = [save_picture(tmp_path / f"{number}.png", picture) for number in range(2)]
 
     def restore(pixels, on_step=None):
-        for path in (*uploads, *work.glob("*")):
+        for path in work.rglob("*"):
             os.utime(path, (time.time() - 61 * 60,) * 2)  # it took more than an hour
+        jobs.discard_old(work, 60)
+        for path in uploads:
+            path.unlink(missing_ok=True)  # as Gradio does by itself
         return pixels
 
-    ages = []
+    restored, failed = jobs.restore_files(uploads, work, restore, Limits())
+    assert not failed
+    assert {result.folder for result in restored} == {*work.iterdir()}
+    jobs.discard_old(work, 60)
+    for result in restored:
+        np.testing.assert_array_equal(read_pixels(jobs.write_result(result, 0.5)), picture)
 
-    def report(number, name, share):
-        ages.extend(time.time() - path.stat().st_mtime for path in (*uploads[number:], *work.glob("*")))
 
-    jobs.restore_files(uploads, work, restore, Limits(), report)
-    ages.extend(time.time() - path.stat().st_mtime for path in work.iterdir())
-    assert len(ages) == 2 + 2 + 2  # before the first and the second photo, and after
-    assert max(ages) < 60
+def test_an_upload_that_was_deleted_meanwhile_is_named(tmp_path, work):
+    restored, failed = jobs.restore_files([tmp_path / "photo.png"], work, None, Limits())
+    assert not restored
+    assert failed == {"photo.png": "photo.png has been deleted here. Add it again."}
 
 
 def test_old_photos_are_discarded(tmp_path, work, picture, inverting):
@@ -379,6 +385,12 @@ def until(condition):
         time.sleep(0.05)
 
 
+def test_an_upload_that_was_deleted_meanwhile_is_a_sentence_on_the_page(running):
+    (path,) = json.loads(running.upload(bytes(1000))[1])
+    Path(path).unlink()
+    assert "photo.png has been deleted here. Add it again." in json.dumps(running.restore(path))
+
+
 def test_one_restoration_at_a_time_and_a_queue_that_ends(halted, picture):
     address, _, begun = halted
     visitors = [Visitor(address, str(number)) for number in range(4)]
@@ -408,6 +420,17 @@ def test_who_has_results_need_not_wait_for_those_who_have_none(halted, picture):
         assert status == 200, said
         (file,) = json.loads(said)["data"]
         assert file["orig_name"] == name
+
+
+def test_results_stay_until_there_are_others(halted, picture):
+    address, may_go_on, _ = halted
+    visitor = Visitor(address)
+    (path,) = json.loads(visitor.upload(encoded(picture, "PNG"))[1])
+    may_go_on.set()
+    assert visitor.restore(path)["success"]
+    assert visitor.restore()["output"]["error"] == "Add a photo first."
+    status, said = visitor.join("download", "photo.png", 0.5, None)
+    assert status == 200, said
 
 
 def test_the_server_calls_nobody(running):

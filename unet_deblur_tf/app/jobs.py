@@ -25,6 +25,7 @@ from unet_deblur_tf.utils.files import write_by_rename
 from unet_deblur_tf.utils.formats import is_photo, output_name
 
 FORMATS = "PNG, JPEG, WebP, TIFF and BMP"
+UNFINISHED = "unfinished-"  # with this begins the name of a folder whose photos are being restored
 
 
 class Restored(NamedTuple):
@@ -85,67 +86,94 @@ def restore_files(
         raise InputError("Add a photo first.")
     if len(names) > limits.files:
         raise InputError(f"These are {len(names)} photos. At most {limits.files} can be restored together.")
-    results, failed = [], {}
-    for number, (upload, name) in enumerate(zip(uploads, names, strict=True)):
-
-        def on_step(done, total, number=number, name=name):
-            report(number, name, done / total)
-
-        _keep(*uploads[number:], *(result.folder for result in results))
-
-        report(number, name, 0)
-        try:
-            results.append(restore_file(upload, name, work, restore, limits, on_step))
-        except InputError as error:
-            failed[name] = str(error)
-        except Exception as error:  # whatever it is, the other photos are still to be restored
-            failed[name] = f"{name} could not be restored: {type(error).__name__}: {first_line(error)}"
-    _keep(*(result.folder for result in results))
-    return results, failed
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=work, ignore_cleanup_errors=True) as folder:
+        taken, results, failed = {}, [], {}
+        # All at first: Gradio deletes what was uploaded long ago, maybe before the last photo has its turn.
+        for upload, name in zip(uploads, names, strict=True):
+            with _reason_kept(name, failed):
+                taken[name] = take(upload, name, Path(folder), limits)
+        for number, name in enumerate(names):
+            report(number, name, 0)
+            if name in taken:
+                with _reason_kept(name, failed):
+                    results.append(restore_file(taken[name], restore, _share_of(report, number, name)))
+        return [_finished(result, work) for result in results], failed
 
 
-def _keep(*paths):
-    """Makes files and folders new, so that they are deleted some time after the last photo is done, not the first."""
-    for path in paths:
-        with contextlib.suppress(OSError):
-            os.utime(path)
+@contextlib.contextmanager
+def _reason_kept(name, failed):
+    """An error within the block goes into `failed`, as the reason why a photo failed; the other photos go on."""
+    try:
+        yield
+    except InputError as error:
+        failed[name] = str(error)
+    except Exception as error:  # whatever it is, the other photos are still to be restored
+        failed[name] = f"{name} could not be restored: {type(error).__name__}: {first_line(error)}"
 
 
-def restore_file(
-    upload: Path, name: str, work: Path, restore: Callable, limits: Limits, on_step: Callable | None = None
-) -> Restored:
-    """Restores one photo and keeps what is needed to show and to write it.
+def _share_of(report, number, name):
+    """Makes an `on_step` of a `report`."""
+    return lambda done, total: report(number, name, done / total)
+
+
+def _finished(result, work):
+    """Takes a photo out of the unfinished ones. From now on, its folder becomes old."""
+    os.utime(result.folder)
+    return result._replace(folder=result.folder.rename(work / result.folder.name))
+
+
+def take(upload: Path, name: str, work: Path, limits: Limits) -> Restored:
+    """Checks an uploaded photo and copies it, so that it is there for as long as it is needed.
 
     Args:
         upload: `Path` of the uploaded file.
         name: str, the file name that messages and the result have.
         work: `Path` of the folder that gets the folder of this photo.
-        restore: a `Restorer`.
         limits: `Limits`.
+
+    Returns:
+        A `Restored` that has the upload, but is still to be restored.
+
+    Raises:
+        InputError: if the upload has been deleted, or see `check`; a sentence that names the file.
+    """
+    try:
+        check(upload, name, limits)
+        taken = Restored(name, Path(tempfile.mkdtemp(prefix="photo-", dir=work)), [])
+        taken.upload.parent.mkdir()
+        shutil.copyfile(upload, taken.upload)
+    except FileNotFoundError as error:
+        raise InputError(f"{name} has been deleted here. Add it again.") from error
+    return taken
+
+
+def restore_file(taken: Restored, restore: Callable, on_step: Callable | None = None) -> Restored:
+    """Restores one photo and keeps what is needed to show and to write it. If that fails, its folder is deleted.
+
+    Args:
+        taken: `Restored`, from `take`.
+        restore: a `Restorer`.
         on_step: see `Restorer`.
 
     Returns:
-        A `Restored`.
+        The `Restored` with its notes.
 
     Raises:
-        InputError: if the file is too large, damaged, or not a picture; a sentence that names it.
+        InputError: if the file is damaged, or not a picture; a sentence that names it.
     """
-    check(upload, name, limits)
-    with _explained(upload, name):
-        photo = photos.read_photo(upload, allow_large=True)  # `Limits` decides instead
-    pixels = restore(photo.pixels, on_step=on_step)
-    work.mkdir(parents=True, exist_ok=True)
-    result = Restored(name, Path(tempfile.mkdtemp(prefix="photo-", dir=work)), photo.notes)
+    name = taken.name
     try:
-        result.upload.parent.mkdir()
-        shutil.copyfile(upload, result.upload)
-        np.save(result.pixels, pixels)
-        for path, shown in zip(result.shown, (photo.pixels, pixels)):
+        with _explained(taken.upload, name):
+            photo = photos.read_photo(taken.upload, allow_large=True)  # `Limits` decides instead
+        pixels = restore(photo.pixels, on_step=on_step)
+        np.save(taken.pixels, pixels)
+        for path, shown in zip(taken.shown, (photo.pixels, pixels)):
             _write(path, name, _as_shown(photo._replace(pixels=shown)))
-        notes = _write(_written(result, 1), name, photo._replace(pixels=pixels))
-        return result._replace(notes=photo.notes + notes)
+        notes = _write(_written(taken, 1), name, photo._replace(pixels=pixels))
+        return taken._replace(notes=photo.notes + notes)
     except BaseException:
-        shutil.rmtree(result.folder, ignore_errors=True)
+        shutil.rmtree(taken.folder, ignore_errors=True)
         raise
 
 
@@ -238,8 +266,10 @@ def discard(results: Iterable[Restored]) -> None:
 
 
 def discard_old(work: Path, minutes: float) -> None:
-    """Deletes everything in a folder that was made more than so many minutes ago."""
+    """Deletes everything in a folder that was made more than so many minutes ago, except what is being restored."""
     for path in work.glob("*"):
+        if path.name.startswith(UNFINISHED):
+            continue  # however long it takes
         if time.time() - path.stat().st_mtime > 60 * minutes:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 

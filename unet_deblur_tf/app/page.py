@@ -99,7 +99,6 @@ def _connect_restoring(gr, parts, work, limits, networks):
     bar = gr.Progress()
 
     def restore(files, choice, ensemble, old, progress=bar):
-        jobs.discard(old or ())  # nothing is left of a state that has expired
         jobs.discard_old(work, limits.minutes)
 
         def report(number, name, share):
@@ -110,6 +109,7 @@ def _connect_restoring(gr, parts, work, limits, networks):
 
         with _errors_shown(gr):
             restored, failed = jobs.restore_files(map(Path, files or ()), work, restorer, limits, report)
+        jobs.discard(old or ())  # nothing is left of a state that has expired
         names, messages = [result.name for result in restored], as_list(restored, failed)
         return {
             parts.results: restored,

@@ -91,11 +91,13 @@ class AppServer(Visitor):
         *flags: str, of the command.
 
     Attributes:
+        folder: see above.
         process: `subprocess.Popen`.
         address: str, of the page.
     """
 
     def __init__(self, folder, *flags):
+        self.folder = folder
         self._calls = folder / "calls.txt"
         (folder / "site").mkdir()
         (folder / "site/sitecustomize.py").write_text(SITECUSTOMIZE.format(path=str(self._calls)))

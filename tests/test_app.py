@@ -221,8 +221,9 @@ def test_nothing_is_left_of_photos_that_are_discarded_or_fail(tmp_path, work, pi
     assert [*work.iterdir()] == [result.folder]
     jobs.discard([result])
     assert not [*work.iterdir()]
-    with pytest.raises(InputError, match=re.escape("photo.png has been deleted here. Restore it again.")):
-        jobs.write_result(result, 0.5)
+    for ask in (jobs.shown, lambda result: jobs.write_result(result, 0.5)):
+        with pytest.raises(InputError, match=re.escape("photo.png has been deleted here. Restore it again.")):
+            ask(result)
 
     def no_space(*arguments):
         raise OSError(28, "No space left on device")
@@ -418,7 +419,7 @@ def test_who_has_results_need_not_wait_for_those_who_have_none(halted, picture):
     for button, name in (("download", "photo.png"), ("download-all", "restored.zip")):
         status, said = done.join(button, "photo.png", 0.5, None)
         assert status == 200, said
-        (file,) = json.loads(said)["data"]
+        file, _ = json.loads(said)["data"]
         assert file["orig_name"] == name
 
 
@@ -431,6 +432,7 @@ def test_results_stay_until_there_are_others(halted, picture):
     assert visitor.restore()["output"]["error"] == "Add a photo first."
     status, said = visitor.join("download", "photo.png", 0.5, None)
     assert status == 200, said
+    assert json.loads(said)["data"][0]["orig_name"] == "photo.png"
 
 
 def test_the_server_calls_nobody(running):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import urllib.parse
 
 import numpy as np
@@ -157,6 +158,22 @@ def test_without_a_photo_the_page_says_what_to_do(open_page):
     page = open_page()
     page.click("#start")
     page.get_by_text("Add a photo first.").wait_for()
+
+
+def test_results_stay_until_there_are_others_and_a_sentence_says_when_they_are_gone(open_page, server, photo):
+    page = open_page()
+    restore(page, photo)
+    page.get_by_label("Clear").first.click()
+    page.click("#start")
+    page.get_by_text("Add a photo first.").wait_for()
+    assert downloaded(page)[0] == "photo.png"
+    for folder in server.folder.glob("unet-deblur-app-*/work/photo-*"):
+        shutil.rmtree(folder)
+    page.click("#download")
+    page.get_by_role("alert").get_by_text("photo.png has been deleted here. Restore it again.").wait_for()
+    restore(page, photo)
+    page.wait_for_selector("#failure", state="hidden", timeout=WAIT)
+    assert downloaded(page)[0] == "photo.png"
 
 
 @pytest.mark.parametrize("width", [1440, 390])

@@ -208,6 +208,16 @@ def blend(blurred: np.ndarray, restored: np.ndarray, strength: float) -> np.ndar
     return cv2.addWeighted(restored, strength, blurred, 1 - strength, 0)
 
 
+def shown(result: Restored) -> tuple[Path, Path]:
+    """The pictures for the page, see `Restored.shown`.
+
+    Raises:
+        InputError: if the photo has been deleted.
+    """
+    _check_kept(result)
+    return result.shown
+
+
 def write_result(result: Restored, strength: float) -> Path:
     """Writes a restored photo with the format and the metadata of the upload.
 
@@ -226,8 +236,7 @@ def write_result(result: Restored, strength: float) -> Path:
     target = _written(result, strength)
     if target.exists():
         return target
-    if not result.pixels.exists():
-        raise InputError(f"{result.name} has been deleted here. Restore it again.")
+    _check_kept(result)
     photo = photos.read_photo(result.upload, allow_large=True)
     _write(target, result.name, photo._replace(pixels=blend(photo.pixels, np.load(result.pixels), strength)))
     return target
@@ -272,6 +281,12 @@ def discard_old(work: Path, minutes: float) -> None:
             continue  # however long it takes
         if time.time() - path.stat().st_mtime > 60 * minutes:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _check_kept(result):
+    """Raises an `InputError` if a restored photo has been deleted."""
+    if not result.pixels.exists():
+        raise InputError(f"{result.name} has been deleted here. Restore it again.")
 
 
 @contextlib.contextmanager

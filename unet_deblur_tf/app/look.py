@@ -10,7 +10,7 @@ footer { display: none !important; }
 #options .block, #actions .block, #actions .form { border-width: 0; background: none; box-shadow: none; padding: 0; }
 #strength { flex: 1 1 260px !important; }
 #messages ul { margin: 0; padding-left: 1.2em; }
-#messages .failed { color: var(--error-text-color); }
+#messages .failed, #failure { color: var(--error-text-color); }
 #hint { color: var(--body-text-color-subdued); text-align: center; font-size: var(--text-sm); }
 /* The restored picture lies over the blurred one, so that its opacity is the strength of the correction. */
 #slider img.fixed { opacity: var(--strength); }

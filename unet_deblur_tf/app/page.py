@@ -3,6 +3,7 @@
 import contextlib
 import html
 import threading
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +29,7 @@ CHOICES = {LABELS.get(name, name): name for name in NAMES}
 # without a request.
 SHOW_STRENGTH = "(strength) => { document.documentElement.style.setProperty('--strength', strength); }"
 SAVE_FILE = """(file) => {
+    if (!file) return; // the page says why
     const link = document.createElement("a");
     link.href = file.url;
     link.download = file.orig_name;
@@ -89,6 +91,7 @@ def _lay_out(gr):
             )
             parts.download = gr.Button("Download", elem_id="download", size="md")
             parts.download_all = gr.Button("Download all", elem_id="download-all", size="md", visible=False)
+        parts.failure = gr.HTML(visible=False, elem_id="failure")
     # It is never seen: it carries a written file to the browser.
     parts.file = gr.DownloadButton(visible="hidden")
     return parts
@@ -118,12 +121,13 @@ def _connect_restoring(gr, parts, work, limits, networks):
             parts.chosen: gr.Dropdown(names, value=names[0] if names else None, visible=len(names) > 1),
             parts.slider: restored[0].shown if restored else None,
             parts.download_all: gr.Button(visible=len(names) > 1),
+            parts.failure: gr.HTML(visible=False),
         }
 
     parts.start.click(
         restore,
         [parts.uploads, parts.network, parts.ensemble, parts.results],
-        [parts.results, parts.messages, parts.area, parts.chosen, parts.slider, parts.download_all],
+        [parts.results, parts.messages, parts.area, parts.chosen, parts.slider, parts.download_all, parts.failure],
         show_progress_on=parts.uploads,
         concurrency_limit=1,
         api_visibility="private",
@@ -140,24 +144,48 @@ def _connect_results(gr, parts):
         return next((result for result in restored if result.name == name), restored[0])
 
     def show(name, restored):
-        with _errors_shown(gr):
-            return named(name, restored).shown
+        return jobs.shown(named(name, restored))
 
     def write(name, strength, restored):
-        with few_at_once, _errors_shown(gr):
+        with few_at_once:
             return jobs.write_result(named(name, restored), strength)
 
     def write_all(name, strength, restored):
-        with few_at_once, _errors_shown(gr):
+        with few_at_once:
             return jobs.write_zip(restored, strength, named(name, restored).folder / "restored.zip")
 
-    # Gradio has one queue for everything. If these events joined it, waiting visitors could fill it up for them.
-    at_once = dict(queue=False, api_visibility="private", show_progress="hidden")
-    parts.chosen.input(show, [parts.chosen, parts.results], parts.slider, **at_once)
+    def connect(event, function, inputs, output):
+        # Gradio has one queue for everything, and waiting visitors could fill it up for those whose photos are done.
+        return event(
+            _failing_in_words(gr, function),
+            inputs,
+            [output, parts.failure],
+            queue=False,
+            api_visibility="private",
+            show_progress="hidden",
+        )
+
+    connect(parts.chosen.input, show, [parts.chosen, parts.results], parts.slider)
     parts.strength.change(None, parts.strength, None, js=SHOW_STRENGTH)
     for button, function in ((parts.download, write), (parts.download_all, write_all)):
-        written = button.click(function, [parts.chosen, parts.strength, parts.results], parts.file, **at_once)
+        written = connect(button.click, function, [parts.chosen, parts.strength, parts.results], parts.file)
         written.success(None, parts.file, None, js=SAVE_FILE)
+
+
+def _failing_in_words(gr, function):
+    """Makes a function return (its result, what to show of a failure). Without the queue, Gradio shows no errors."""
+
+    def answer(*values):
+        try:
+            return function(*values), gr.HTML(visible=False)
+        except InputError as error:
+            said = str(error)
+        except Exception:  # whatever it is, the visitor has to hear of it
+            traceback.print_exc()
+            said = "Something went wrong here. Try again."
+        return None, gr.HTML(f'<p role="alert">{html.escape(said)}</p>', visible=True)
+
+    return answer
 
 
 @contextlib.contextmanager

@@ -19,10 +19,9 @@ from app_server import AppServer, Visitor
 from helpers import ROOT, encoded, png_bomb, read_pixels, save_picture
 from PIL import Image, ImageCms
 
-from unet_deblur_tf.app import jobs, networks
+from unet_deblur_tf.app import jobs, networks, server
 from unet_deblur_tf.app.limits import Limits
 from unet_deblur_tf.app.page import as_list
-from unet_deblur_tf.app.server import Server
 from unet_deblur_tf.data.photos import Photo, read_photo, write_photo
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models import pretrained
@@ -267,6 +266,14 @@ def test_old_photos_are_discarded(tmp_path, work, picture, inverting):
     assert [*work.iterdir()] == [new.folder]
 
 
+def test_photos_that_vanish_meanwhile_stop_no_discarding(work, monkeypatch):
+    (work / "photo-a").mkdir(parents=True)
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [self / "photo-gone", self / "photo-a"])
+    os.utime(work / "photo-a", (time.time() - 61 * 60,) * 2)
+    jobs.discard_old(work, 60)
+    assert not (work / "photo-a").exists()
+
+
 # The networks
 
 
@@ -369,13 +376,14 @@ def halted(monkeypatch):
 
     monkeypatch.setattr(networks.Networks, "get", lambda *choice: restore)
     monkeypatch.setattr(networks.Networks, "load_soon", lambda self: None)
+    monkeypatch.setattr(server, "LOOK", 0.1)
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    server = Server(Limits(waiting=2))
+    app = server.Server(Limits(waiting=2))
     try:
-        yield server.start(port=0), may_go_on, begun
+        yield app.start(port=0), may_go_on, begun
     finally:
         may_go_on.set()
-        server.close()
+        app.close()
 
 
 def until(condition):
@@ -433,6 +441,17 @@ def test_results_stay_until_there_are_others(halted, picture):
     status, said = visitor.join("download", "photo.png", 0.5, None)
     assert status == 200, said
     assert json.loads(said)["data"][0]["orig_name"] == "photo.png"
+
+
+def test_old_photos_go_without_a_visitor(halted, picture):
+    address, may_go_on, _ = halted
+    visitor = Visitor(address)
+    (path,) = json.loads(visitor.upload(encoded(picture, "PNG"))[1])
+    may_go_on.set()
+    assert visitor.restore(path)["success"]
+    (folder,) = Path(path).parents[2].glob("work/photo-*")
+    os.utime(folder, (time.time() - 61 * 60,) * 2)
+    until(lambda: not folder.exists())
 
 
 def test_the_server_calls_nobody(running):

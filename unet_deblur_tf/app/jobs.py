@@ -279,8 +279,9 @@ def discard_old(work: Path, minutes: float) -> None:
     for path in work.glob("*"):
         if path.name.startswith(UNFINISHED):
             continue  # however long it takes
-        if time.time() - path.stat().st_mtime > 60 * minutes:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may vanish meanwhile, and one that stays must not keep the others
+            if time.time() - path.stat().st_mtime > 60 * minutes:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 def _check_kept(result):

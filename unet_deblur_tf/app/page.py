@@ -53,7 +53,7 @@ def build(work: Path, limits: Limits, networks: Networks):
     import gradio as gr
 
     seconds = 60 * limits.minutes
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(min(600, seconds), seconds)) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(60, seconds)) as page:
         parts = _lay_out(gr)
         # What `jobs` knows of the visitor's photos; it stays on the server.
         parts.results = gr.State([], time_to_live=seconds, delete_callback=jobs.discard)
@@ -102,8 +102,6 @@ def _connect_restoring(gr, parts, work, limits, networks):
     bar = gr.Progress()
 
     def restore(files, choice, ensemble, old, progress=bar):
-        jobs.discard_old(work, limits.minutes)
-
         def report(number, name, share):
             progress((number + share) / len(files), desc=f"Photo {number + 1} of {len(files)}")
 

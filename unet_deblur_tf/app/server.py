@@ -3,9 +3,10 @@
 import os
 import socket
 import tempfile
+import threading
 from pathlib import Path
 
-from unet_deblur_tf.app import page
+from unet_deblur_tf.app import jobs, page
 from unet_deblur_tf.app.limits import Limits
 from unet_deblur_tf.app.look import STYLE, theme
 from unet_deblur_tf.app.networks import Networks
@@ -13,6 +14,7 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import remove_stale
 
 FOLDER = "unet-deblur-app-"
+LOOK = 60  # seconds from one look for old photos to the next
 HINT = 'The page needs Gradio: pip install "unet_deblur_tf[app]"'
 
 
@@ -41,10 +43,11 @@ class Server:
         remove_stale(tempfile.gettempdir(), f"{FOLDER}*")  # of a server that was killed
         self._folder = tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=True)
         os.environ["GRADIO_TEMP_DIR"] = str(Path(self._folder.name) / "uploads")
-        work = Path(self._folder.name) / "work"
-        work.mkdir()
+        self._work = Path(self._folder.name) / "work"
+        self._work.mkdir()
+        self._closed = threading.Event()
         self._networks = Networks()
-        self.page = page.build(work, limits, self._networks)
+        self.page = page.build(self._work, limits, self._networks)
         self.page.queue(max_size=limits.waiting, api_open=False)
 
     def start(self, host: str = "127.0.0.1", port: int | None = None, browser: bool = False) -> str:
@@ -81,10 +84,17 @@ class Server:
             pwa=False,
         )
         self._networks.load_soon()
+        threading.Thread(target=self._discard_old, daemon=True, name="discard old photos").start()
         return address
+
+    def _discard_old(self):
+        """Deletes old photos until the server is closed. Gradio keeps those of a closed tab for an hour."""
+        while not self._closed.wait(LOOK):
+            jobs.discard_old(self._work, self._limits.minutes)
 
     def close(self):
         """Stops the server and deletes the files of its visitors."""
+        self._closed.set()
         self.page.close(verbose=False)
         self._folder.cleanup()
 

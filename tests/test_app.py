@@ -291,6 +291,16 @@ def test_a_network_is_loaded_once(picture):
     assert not loaded.get("lite").options.ensemble
 
 
+def test_a_folder_with_the_name_of_a_network_changes_nothing(tmp_path, monkeypatch):
+    usual = Restorer("lite").runtime
+    (tmp_path / "lite").mkdir()
+    monkeypatch.chdir(tmp_path)
+    loaded = networks.Networks()
+    assert loaded.get("lite").runtime == usual
+    with pytest.raises(InputError, match="no network nothing"):
+        loaded.get("nothing")
+
+
 @pytest.mark.slow
 def test_a_restorer_tells_about_each_step(picture):
     steps = []

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import psutil
 
+from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.models import pretrained
 from unet_deblur_tf.restoring.restorer import Restorer
 from unet_deblur_tf.restoring.runtimes import start_quietly
@@ -36,9 +37,12 @@ class Networks:
         """
         with self._lock:
             if (name, ensemble) not in self._restorers:
-                start_quietly(name)
+                path = pretrained.find(name)  # a name alone can also be that of a file in the working folder
+                if path is None:
+                    raise InputError(f"The package has no network {name}")
+                start_quietly(path)
                 memory = psutil.Process().memory_info().rss + min(free_memory() / 2, MEMORY)
-                self._restorers[name, ensemble] = Restorer(name, ensemble=ensemble, memory=memory)
+                self._restorers[name, ensemble] = Restorer(path, ensemble=ensemble, memory=memory)
             return self._restorers[name, ensemble]
 
     def load_soon(self) -> None:

@@ -492,6 +492,26 @@ def test_a_port_that_is_taken_is_an_error_in_one_line(running, tmp_path):
     assert done.stderr.endswith(f"error: Cannot listen on 127.0.0.1, port {port}: Address already in use\n")
 
 
+@pytest.mark.parametrize("port", [None, 0, 8000])
+def test_an_address_that_the_machine_does_not_have_is_an_error_at_once(port, monkeypatch):
+    pytest.importorskip("gradio", reason="needs the extra app")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    app = server.Server(Limits())
+    monkeypatch.setattr(app.page, "launch", lambda **options: pytest.fail("Gradio would try all ports"))
+    try:
+        with pytest.raises(InputError) as caught:
+            app.start("192.0.2.1", port)  # an address for examples, which no machine has
+    finally:
+        app.close()
+    place = "192.0.2.1, port 8000" if port else "192.0.2.1"
+    assert str(caught.value) == f"Cannot listen on {place}: Cannot assign requested address"
+
+
+def test_the_first_free_port_is_left_to_gradio():
+    assert server._port("127.0.0.1", None) is None
+    assert server._port("127.0.0.1", 0) > 0
+
+
 # The Space
 
 SPACE = ROOT / "examples/space"

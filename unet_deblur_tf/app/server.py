@@ -62,11 +62,11 @@ class Server:
             The address of the page.
 
         Raises:
-            InputError: if the port is taken, or there is no such address.
+            InputError: if the port is taken, or the machine does not have the address.
         """
         _, address, _ = self.page.launch(
             server_name=host,
-            server_port=port if port is None else _usable(host, port),
+            server_port=_port(host, port),
             inbrowser=browser,
             prevent_thread_lock=True,
             quiet=True,
@@ -107,11 +107,17 @@ def _keep_gradio_quiet():
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1"]))
 
 
-def _usable(host, port):
-    """Returns a port to listen on: the given one, or a free one for 0."""
+def _port(host, port):
+    """Returns a port to listen on: the given one; a free one for 0; None for None, if the address is good.
+
+    Without this, Gradio tries a hundred ports of an address that the machine does not have, five seconds each.
+    """
+    address = host.removeprefix("[").removesuffix("]")  # as in the address of a page
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        with socket.create_server((host, port)) as listener:
-            return listener.getsockname()[1]
+        with socket.create_server((address, port or 0), family=family) as listener:
+            return None if port is None else listener.getsockname()[1]
     except OSError as error:
         reason = error.strerror.partition(" (")[0]  # Python adds the address in brackets
-        raise InputError(f"Cannot listen on {host}, port {port}: {reason}") from error
+        place = f"{host}, port {port}" if port else host
+        raise InputError(f"Cannot listen on {place}: {reason}") from error

@@ -175,6 +175,77 @@ def test_other_formats(new_page, address, blurred_photo, format):
     assert 0 < np.abs(lossy.astype(int) - exact).mean() < 4
 
 
+@pytest.fixture
+def slow_to_save(new_page, address, blurred_photo):
+    """A page with a restored photo of 60x80 pixels, which takes a second and a half to write a file."""
+    page = new_page()
+    page.goto(address)
+    restore(page, png(blurred_photo(60, 80)))
+    page.workers[0].evaluate(
+        """() => {
+            const convert = OffscreenCanvas.prototype.convertToBlob;
+            OffscreenCanvas.prototype.convertToBlob = async function (options) {
+                await new Promise((resolve) => setTimeout(resolve, 1500));
+                if (self.fails) throw new Error("as a browser that runs out of memory");
+                return convert.call(this, options);
+            };
+        }"""
+    )
+    return page
+
+
+def click_download(page, format):
+    """Begins a download."""
+    page.locator("#format").select_option(format)
+    page.locator("#download").click()
+
+
+def test_a_second_download_does_not_get_the_file_of_the_first(slow_to_save):
+    page, saved = slow_to_save, []
+    page.on("download", lambda each: saved.append(each))
+    click_download(page, "png")
+    page.locator("#format").select_option("jpeg")
+    page.locator("#download").press("Enter")  # a click would wait for the first
+    assert page.evaluate("document.activeElement.id") == "download"
+    page.get_by_text("Saved as").wait_for()
+    page.wait_for_timeout(2000)
+    assert [each.suggested_filename for each in saved] == ["photo-deblurred.png"]
+    with Image.open(saved[0].path()) as image:
+        assert image.format == "PNG"
+    name, _ = download(page, "jpeg")
+    assert name == "photo-deblurred.jpg"
+
+
+def test_a_download_that_fails_can_be_tried_again(slow_to_save):
+    page = slow_to_save
+    page.workers[0].evaluate("self.fails = true")
+    click_download(page, "png")
+    page.get_by_role("alert").wait_for()
+    page.workers[0].evaluate("self.fails = false")
+    assert download(page)[1].shape == (60, 80, 3)
+
+
+def test_another_photo_ends_a_download(slow_to_save, blurred_photo):
+    page = slow_to_save
+    click_download(page, "png")
+    page.locator("#pick-another").set_input_files(png(blurred_photo(50, 70), "other.png"))
+    page.get_by_role("heading", name="other.png").wait_for()
+    wait_for(page, "done")
+    assert download(page)[0] == "other-deblurred.png"
+
+
+def test_a_damaged_photo_that_ends_a_download_leaves_the_photo_before(slow_to_save, blurred_photo):
+    page = slow_to_save
+    click_download(page, "png")
+    whole = png(blurred_photo(400, 500))
+    page.locator("#pick-another").set_input_files({**whole, "buffer": whole["buffer"][: len(whole["buffer"]) // 3]})
+    page.get_by_role("alert").get_by_text("damaged").wait_for()
+    if page.locator("body").get_attribute("data-state") == "open":
+        page.get_by_role("button", name="Restore", exact=True).click()
+        wait_for(page, "done")
+    assert download(page)[1].shape == (60, 80, 3)
+
+
 def broken_files(picture):
     """(name, file, what the sentence says)."""
     whole = png(picture)["buffer"]

@@ -15,6 +15,11 @@ export class Deblurrer {
 
   constructor(private readonly settings: Settings) {}
 
+  /** Whether the worker has the picture that was opened last. What ends the worker takes it away. */
+  get hasPicture(): boolean {
+    return this.opened;
+  }
+
   /** Decodes a picture. Returns it upright. If that fails, the picture before stays open. */
   async open(file: Blob): Promise<ImageBitmap> {
     this.cancel();

@@ -35,6 +35,7 @@ deblurrer.catch(() => fail(new Refusal("network")));
 
 let state: State = "empty";
 let fileName = "photo";
+let saving = false; // one file at a time: the worker does not say for which click a file is
 let turn = 0; // counts what was begun, so that an end that comes late is not taken for that of the latest
 
 function show(next: State): void {
@@ -106,7 +107,7 @@ async function openFile(file: File | null): Promise<void> {
   } catch (error) {
     if (now !== turn) return;
     fail(error);
-    if (state === "working") stop(); // opening ended it
+    if (state === "working" || (state === "done" && !worker.hasPicture)) stop(); // opening ended what went on
     return;
   }
   await restore();
@@ -114,6 +115,7 @@ async function openFile(file: File | null): Promise<void> {
 
 /** The photo is there, and not restored. */
 function stop(): void {
+  viewer.clearAfter();
   show("open");
   say(strings.STOPPED);
 }
@@ -156,7 +158,9 @@ function finish(outcome: Outcome): void {
 }
 
 async function save(): Promise<void> {
+  if (saving) return;
   const now = turn;
+  setSaving(true);
   clearFailure();
   const format = element<HTMLSelectElement>("format").value as Format;
   const name = resultName(fileName, format);
@@ -167,9 +171,18 @@ async function save(): Promise<void> {
     saveAs(blob, name);
     say(strings.saved(name));
   } catch (error) {
+    if (now !== turn) return; // what ended it says something else by now
     say("");
     fail(error);
+  } finally {
+    setSaving(false);
   }
+}
+
+/** The button stays enabled, or people with a keyboard would lose their place. */
+function setSaving(now: boolean): void {
+  saving = now;
+  element("download").ariaDisabled = String(now);
 }
 
 function showStrength(): void {

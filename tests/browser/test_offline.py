@@ -1,5 +1,7 @@
 """The page without a network, and on hosts that cannot set headers."""
 
+import shutil
+
 import page_site
 import pytest
 from actions import download, png, restore
@@ -18,6 +20,75 @@ def test_it_works_offline_once_it_has_worked(new_page, dist, blurred_photo):
     restore(page, png(blurred_photo(40, 50)))
     assert (download(page)[1] == online).all()
     assert page.evaluate("crossOriginIsolated")
+
+
+# All entries of all caches, one line each.
+STORED = """async () => {
+    const lines = [];
+    for (const name of await caches.keys())
+        for (const { url } of await (await caches.open(name)).keys()) lines.push(`${name} ${url}`);
+    return lines;
+}"""
+ACTIVE = """async () => {
+    const { active } = await navigator.serviceWorker.ready;
+    while (active.state !== "activated") await new Promise((resolve) => setTimeout(resolve, 50));
+}"""
+
+
+def test_the_caches_of_other_pages_of_the_host_stay(new_page, dist, blurred_photo, tmp_path):
+    """Of another page, and of this one in two folders more, one within the other."""
+    for folder in ("a", "a/b"):
+        shutil.copytree(dist, tmp_path / folder)
+    page = new_page()
+    with page_site.served(tmp_path, page_site.headers_of(dist)) as url:
+        page.goto(f"{url}a/")
+        page.evaluate(ACTIVE)
+        page.evaluate(
+            """async () => {
+                for (const name of ["shell-of-another-page", "large", "another-large"])
+                    await (await caches.open(name)).put("/another", new Response("kept"));
+            }"""
+        )
+        restore(page, png(blurred_photo(40, 50)))
+        before = set(page.evaluate(STORED))
+        assert len([line for line in before if line.endswith((".wasm", ".onnx"))]) == 2
+        page.goto(f"{url}a/b/")
+        page.evaluate(ACTIVE)
+        restore(page, png(blurred_photo(40, 50)))
+        assert before < set(page.evaluate(STORED))
+    page.goto(f"{url}a/index.html")  # there is no server any more
+    restore(page, png(blurred_photo(40, 50)))
+
+
+def test_an_update_removes_what_the_page_had_stored_before(new_page, dist, tmp_path):
+    shutil.copytree(dist, tmp_path / "a")
+    worker = tmp_path / "a/sw.js"
+    page = new_page()
+    with page_site.served(tmp_path, page_site.headers_of(dist)) as url:
+        page.goto(f"{url}a/")
+        page.evaluate(ACTIVE)
+        (shell,) = page.evaluate("caches.keys().then((names) => names.filter((name) => name.includes('shell-')))")
+        page.evaluate(
+            """async (name) => {
+                const large = await caches.open(name.replace(/shell-.*/, "large"));
+                await large.put("/a/models/old.onnx", new Response("old"));
+            }""",
+            shell,
+        )
+        worker.write_text(worker.read_text().replace(shell.split("-")[-1], "next"))
+        page.evaluate(
+            """async () => {
+                const registration = await navigator.serviceWorker.ready;
+                await registration.update();
+                while (!registration.waiting) await new Promise((resolve) => setTimeout(resolve, 50));
+            }"""
+        )
+        page.goto("about:blank")  # the next version starts when nobody uses the one before
+        page.goto(f"{url}a/")
+        page.evaluate(ACTIVE)
+        stored = page.evaluate(STORED)
+    assert not [line for line in stored if line.startswith(shell) or line.endswith("old.onnx")]
+    assert [line for line in stored if "shell-next" in line]
 
 
 def test_without_headers_the_service_worker_makes_threads_possible(new_page, dist, blurred_photo):

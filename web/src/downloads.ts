@@ -1,16 +1,23 @@
 /** Downloads large files once, with progress, and keeps them for when there is no network. */
 
-const CACHE = "large"; // sw.ts answers from it, and removes what an update no longer needs
+import { largeCache } from "./caches";
 
 export type Progress = (loaded: number, total: number) => void;
 
 /**
+ * @param base - the address of the page, whose service worker answers from the same cache, and removes what is old
  * @param total - bytes, for the progress; 0 if unknown
  * @param sha256 - what the file must have, in hexadecimal digits, or null
  */
-export async function download(url: string, total: number, sha256: string | null, progress: Progress) {
+export async function download(
+  url: string,
+  base: string,
+  total: number,
+  sha256: string | null,
+  progress: Progress,
+) {
   // Without `caches`, as on a page that is not served securely, there is only the browser's own cache.
-  const cache = "caches" in self ? await caches.open(CACHE).catch(() => null) : null;
+  const cache = "caches" in self ? await caches.open(largeCache(base)).catch(() => null) : null;
   const stored = await cache?.match(url);
   if (stored) {
     const bytes = new Uint8Array(await stored.arrayBuffer());

@@ -45,8 +45,8 @@ export async function createEngine(network: Network, base: string, gpu: boolean,
     if (totals[0]) listener.download(loaded[0] + loaded[1], totals[0] + totals[1]);
   };
   const [wasm, model] = await Promise.all([
-    ort.env.wasm.wasmBinary ?? download(absolute(gpu ? gpuWasm : plainWasm), 0, null, part(0)),
-    download(new URL(`models/${network.file}`, base).href, network.bytes, network.sha256, part(1)),
+    ort.env.wasm.wasmBinary ?? download(absolute(gpu ? gpuWasm : plainWasm), base, 0, null, part(0)),
+    download(new URL(`models/${network.file}`, base).href, base, network.bytes, network.sha256, part(1)),
   ]);
   listener.prepare();
   ort.env.wasm.wasmBinary = wasm;

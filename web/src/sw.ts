@@ -5,16 +5,18 @@
  */
 
 import { HEADERS } from "../headers";
+import { largeCache, shellCache } from "./caches";
 
 declare const __FILES__: string[];
 declare const __VERSION__: string;
 
 const worker = self as unknown as ServiceWorkerGlobalScope;
 const FILES = __FILES__;
-const SHELL = `shell-${__VERSION__}`;
-const LARGE = "large"; // their names have a checksum in them, so they stay valid when the page changes
+const SCOPE = worker.registration.scope;
+const SHELL = shellCache(SCOPE, __VERSION__);
+const LARGE = largeCache(SCOPE);
 const isLarge = (file: string) => /\.(wasm|onnx)$/.test(file);
-const address = (file: string) => new URL(file, worker.registration.scope).href;
+const address = (file: string) => new URL(file, SCOPE).href;
 
 worker.addEventListener("install", (event) => {
   event.waitUntil(storeShell());
@@ -32,7 +34,8 @@ worker.addEventListener("activate", (event) => {
 
 async function removeOld(): Promise<void> {
   const names = await caches.keys();
-  await Promise.all(names.filter((name) => name.startsWith("shell-") && name !== SHELL).map((name) => caches.delete(name)));
+  const old = names.filter((name) => name.startsWith(shellCache(SCOPE)) && name !== SHELL);
+  await Promise.all(old.map((name) => caches.delete(name)));
   const large = await caches.open(LARGE);
   const current = new Set(FILES.map(address));
   for (const request of await large.keys()) {
@@ -48,7 +51,7 @@ worker.addEventListener("fetch", (event) => {
 });
 
 async function answer(request: Request, url: URL): Promise<Response> {
-  const page = request.mode === "navigate" && url.pathname === new URL(worker.registration.scope).pathname;
+  const page = request.mode === "navigate" && url.pathname === new URL(SCOPE).pathname;
   const wanted = page ? address("index.html") : url.origin + url.pathname;
   const stored = (await (await caches.open(SHELL)).match(wanted)) ?? (await (await caches.open(LARGE)).match(wanted));
   return withHeaders(stored ?? (await fetch(request)));

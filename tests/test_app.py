@@ -179,6 +179,7 @@ def test_equal_names_are_numbered(tmp_path, work, picture, inverting):
     Image.fromarray(picture).save(uploads[-1])
     restored, _ = jobs.restore_files(uploads, work, inverting, Limits())
     assert [result.name for result in restored] == ["photo.png", "photo (2).png", "photo.gif"]
+    assert [result.notes for result in restored] == [[], [], ["written as .png"]]
     with zipfile.ZipFile(jobs.write_zip(restored, 1, work / "all.zip")) as archive:
         assert archive.namelist() == ["photo.png", "photo (2).png", "photo (3).png"]
         with Image.open(io.BytesIO(archive.read("photo (2).png"))) as second:

@@ -212,6 +212,13 @@ def test_what_is_wrong_with_frames_is_said(tmp_path, sequences):
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_sequences_in_no_split_beside_others_in_one_are_refused(tmp_path):
+    for name in ("train/A", "test/B", "extra/C"):
+        write_frames(tmp_path / name, 13)
+    with pytest.raises(InputError, match=r"in no folder for a split, such as extra/C, beside others"):
+        open_frames(tmp_path)
+
+
 def test_frames_of_two_sizes_in_one_sequence_are_named(tmp_path):
     write_frames(tmp_path / "frames/A", 45)
     write_frames(tmp_path / "frames/B", 45)

@@ -22,7 +22,7 @@ from unet_deblur_tf.app.limits import Limits
 from unet_deblur_tf.data import photos
 from unet_deblur_tf.errors import InputError, first_line
 from unet_deblur_tf.utils.files import write_by_rename
-from unet_deblur_tf.utils.formats import is_photo, output_name
+from unet_deblur_tf.utils.formats import format_notes, is_photo, output_name
 
 FORMATS = "PNG, JPEG, WebP, TIFF and BMP"
 UNFINISHED = "unfinished-"  # with this begins the name of a folder whose photos are being restored
@@ -171,7 +171,7 @@ def restore_file(taken: Restored, restore: Callable, on_step: Callable | None = 
         for path, shown in zip(taken.shown, (photo.pixels, pixels)):
             _write(path, name, _as_shown(photo._replace(pixels=shown)))
         notes = _write(_written(taken, 1), name, photo._replace(pixels=pixels))
-        return taken._replace(notes=photo.notes + notes)
+        return taken._replace(notes=photo.notes + notes + format_notes(Path(name), output_name(Path(name))))
     except BaseException:
         shutil.rmtree(taken.folder, ignore_errors=True)
         raise

@@ -271,7 +271,8 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
         A `FramePairs`.
 
     Raises:
-        InputError: if `blur` is neither of these, no sequence has enough frames, or the frames of one differ in size.
+        InputError: if `blur` is neither of these, no sequence has enough frames, the frames of one differ in size, or
+            some sequences are in a folder for a split and others are not.
     """
     if (blur or "blur") not in GAMMAS:
         raise InputError(f"--blur {blur}: frames are averaged by {' or '.join(GAMMAS)}")
@@ -296,6 +297,12 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
     count = sum(map(len, long_enough.values()))
     with tqdm(total=count, desc="Measuring frames", unit="frame", delay=1) as bar:
         sequences = [_sequence(splits, path, some, bar) for path, some in long_enough.items()]
+    unnamed = [sequence.name for sequence in sequences if not sequence.split]
+    if 0 < len(unnamed) < len(sequences):
+        raise InputError(
+            f"{root} has sequences in no folder for a split, such as {unnamed[0]}, beside others that are in one. Move "
+            "them below a folder train/, val/ or test/, or elsewhere"
+        )
     return FramePairs(root, sequences, GAMMAS[blur or "blur"])
 
 

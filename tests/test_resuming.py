@@ -258,7 +258,7 @@ def test_fresh_forgets_the_logs_of_the_interrupted_run(folder, tmp_path, monkeyp
 
 def test_frames_are_known_by_their_folder(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(train.checkpoints, "prepare", lambda work, settings, fresh: seen.append(settings) or 1 / 0)
+    monkeypatch.setattr(train.checkpoints, "epochs_to_resume", lambda work, settings: seen.append(settings) or 1 / 0)
     for name in ("A", "B"):
         for split in ("train", "val", "test"):
             for number in range(16):

@@ -24,6 +24,7 @@ from unet_deblur_tf.utils.formats import PHOTOS, VIDEOS
 
 FAILURES = "failed.jsonl"
 DIRECT = "DirectRunner"
+PATIENCE = 20  # seconds that Ctrl-C and SIGTERM wait for the file that is being restored
 
 
 class Counts(NamedTuple):
@@ -92,14 +93,16 @@ def deblur_many(
             raise InputError(f"There is no list {path}")
     with storage.reserved(output):
         network = Network(model, workers, **restoring)
-        about = _checked(network, in_this_process=running.is_direct(runner) and workers == 1)
+        direct = running.is_direct(runner)
+        here_only = direct and workers == 1  # this process restores
+        about = _checked(network, here_only)
         if progress:
             print(about, flush=True)
         pipeline = beam.Pipeline(options=options)
         arguments = _arguments(pipeline, inputs, lists, here)
         _add_steps(arguments, network, output, recursive, PhotoOptions(quality, allow_large, allow_damaged))
         began = time.monotonic()
-        result = _finished(pipeline, output, running.is_direct(runner))
+        result = _finished(pipeline, output, direct, network if here_only else None)
     counts = Counts(**dict.fromkeys(COUNTERS, 0) | _counters(result), seconds=time.monotonic() - began)
     if not any(counts[:-1]):
         known = sorted(PHOTOS | VIDEOS)
@@ -124,15 +127,19 @@ def _checked(network, in_this_process):
     return about
 
 
-def _finished(pipeline, output, direct):
+def _finished(pipeline, output, direct, network_here):
     """Runs a pipeline, and removes what killed processes have left. Returns Beam's result.
 
     If a process has died, what it left stays, as the mark of what it was working on. Ctrl-C and SIGTERM say nothing of
-    a file.
+    a file. They wait for the one that this process restores, but not long.
     """
     try:
         result = running.run(pipeline)
     except (Stopped, KeyboardInterrupt):
+        if network_here:
+            # Its thread may be restoring a file, and Python must not end meanwhile: native code would abort. Since the
+            # lock is kept, it restores no further one.
+            network_here.load().lock.acquire(timeout=PATIENCE)
         if direct:  # the work of others goes on
             storage.remove_unfinished(output)
         raise

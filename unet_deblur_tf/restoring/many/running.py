@@ -1,10 +1,12 @@
 """Runs a pipeline to its end, and ends it where Beam would wait forever: when a process of its own has died."""
 
 import contextlib
+import functools
 import io
 import logging
-import signal
+import subprocess
 import threading
+import types
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
 
@@ -12,6 +14,7 @@ import apache_beam as beam
 import psutil
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.direct.direct_runner import DirectRunner
+from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
 
 from unet_deblur_tf.errors import InputError, first_line
@@ -72,7 +75,8 @@ def run(pipeline: beam.Pipeline) -> PipelineResult:
         RunFailed: if it fails, or one of its processes dies.
     """
     outcome = Future()
-    with _deaths_told_to(outcome), _silent("apache_beam", isinstance(pipeline.runner, DirectRunner)):
+    silent = _silent("apache_beam", isinstance(pipeline.runner, DirectRunner))
+    with _deaths_told_to(outcome), silent, _spared_ctrl_c():
         try:
             # Not in this thread: Beam's clean-up would wait for the workers before Ctrl-C or SIGTERM ended it.
             threading.Thread(target=_run_for, args=(outcome, pipeline), daemon=True).start()
@@ -87,8 +91,6 @@ def run(pipeline: beam.Pipeline) -> PipelineResult:
 
 def _run_for(outcome, pipeline):
     """Sets a future to the result of a pipeline."""
-    # The processes inherit it. Ctrl-C in a terminal goes to all, and each would answer with a stack trace of its own.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         result = pipeline.run()
         state = result.wait_until_finish()
@@ -120,6 +122,20 @@ def _deaths_told_to(outcome: Future) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _spared_ctrl_c() -> Iterator[None]:
+    """Within the block, processes of the DirectRunner start in groups of their own.
+
+    Ctrl-C in a terminal goes to all processes of a group, and each would answer with a stack trace.
+    """
+    usual = local_job_service.subprocess
+    local_job_service.subprocess = types.SimpleNamespace(Popen=functools.partial(subprocess.Popen, process_group=0))
+    try:
+        yield
+    finally:
+        local_job_service.subprocess = usual
+
+
+@contextlib.contextmanager
 def _silent(name: str, silent: bool) -> Iterator[None]:
     """Within the block, a logger is silent: the DirectRunner logs the death of a process with several stack traces."""
     logger = logging.getLogger(name)
@@ -134,10 +150,15 @@ def _silent(name: str, silent: bool) -> Iterator[None]:
 
 def _end_workers():
     """Ends the processes of the DirectRunner, and waits for the threads that wait for them."""
+    workers = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             if any(WORKER_MODULE in word for word in process.cmdline()):
-                process.kill()
+                workers.append(process)
+    # All at once: the end of the first one ends the server, which the others would answer with a stack trace.
+    for process in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     for thread in threading.enumerate():
         if thread.name in WORKER_THREADS:
             thread.join(timeout=10)

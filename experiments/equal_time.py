@@ -77,7 +77,7 @@ def main(arguments):
     for name in arguments.candidates:
         path = arguments.output / f"{name.replace(' ', '_').replace(',', '')}.json"
         if not path.exists():
-            network = train(name, math.ceil(arguments.seconds / times[name]), arguments)
+            network = trained(name, math.ceil(arguments.seconds / times[name]), arguments, path.with_suffix(".keras"))
             result = {
                 "parameters": network.count_params(),
                 "seconds per step": times[name],
@@ -122,6 +122,17 @@ def step_times(arguments, turns=9):
     with write_by_rename(path) as partial:
         partial.write_text(json.dumps(times, indent=1) + "\n")
     return times
+
+
+def trained(name, steps, arguments, path):
+    """The candidate after its training, which is kept: scoring takes long, too, and can be interrupted."""
+    from unet_deblur_tf.models.loading import load_network
+
+    if not path.exists():
+        network = train(name, steps, arguments)
+        with write_by_rename(path) as partial:
+            network.save(partial)
+    return load_network(path)
 
 
 def train(name, steps, arguments):

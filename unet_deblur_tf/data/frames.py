@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from unet_deblur_tf.data.pairs import Pair, choose_split, digest_of, size_text
-from unet_deblur_tf.data.pictures import each_once, find_files, find_pictures, picture_size, read_picture
+from unet_deblur_tf.data.pairs import Pair, choose_split, common_size, digest_of
+from unet_deblur_tf.data.pictures import each_once, find_files, find_pictures, read_picture
 from unet_deblur_tf.data.store import PictureStore
 from unet_deblur_tf.data.trees.splits import Splits
 from unet_deblur_tf.data.video_frames import extract_frames
@@ -34,6 +34,7 @@ from unet_deblur_tf.utils.formats import VIDEOS, is_video
 COUNTS = (7, 9, 11, 13)  # numbers of frames that are averaged
 REACH = max(COUNTS) // 2  # largest number of frames on either side of the middle frame
 GAMMAS = {"blur": 1.0, "blur_gamma": 2.2}  # from `--blur` to the gamma that is undone before averaging, 1 for none
+ONE_SIZE = ": the frames of a folder are averaged, so they need one size; put those of another size into another folder"
 HELD_OUT = 0.1  # share of each sequence for validation, and for test, if there are too few to hold out whole sequences
 
 
@@ -315,20 +316,14 @@ def find_videos(root: Path) -> list[Path]:
 def _sequence(splits, path, frames, bar):
     """The `Sequence` of the frames of a folder or video. Its path gives the name and the split."""
     name = "/".join(part for _, part in splits.without(path / "frame")) or path.resolve().name
-    return Sequence(name, splits.of(path / "frame"), tuple(frames), _common_size(frames, bar))
+    return Sequence(name, splits.of(path / "frame"), tuple(frames), common_size(_counted(frames, bar), why=ONE_SIZE))
 
 
-def _common_size(frames, bar):
-    """The (width, height) of frames that must have the same size, from their headers; `bar` counts them."""
-    size = picture_size(frames[0])
+def _counted(frames, bar):
+    """Yields frames, and moves a bar on."""
     for frame in frames:
-        if (other_size := picture_size(frame)) != size:
-            raise InputError(
-                f"{frames[0]} is {size_text(size)} but {frame} is {size_text(other_size)}: the frames of a folder are "
-                "averaged, so they need one size; put those of another size into another folder"
-            )
+        yield frame
         bar.update()
-    return size
 
 
 @functools.lru_cache(maxsize=65536)

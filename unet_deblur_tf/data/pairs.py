@@ -2,7 +2,7 @@
 
 import collections
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,16 +137,28 @@ def measure_pairs(pairs: list) -> list:
     Raises:
         InputError: if a file cannot be read, or the pictures of a pair differ in size; it names the files.
     """
-    return [pair if pair.size else pair._replace(size=_common_size(pair.pictures)) for pair in pairs]
+    return [pair if pair.size else pair._replace(size=common_size(pair.pictures, "its twin ")) for pair in pairs]
 
 
-def _common_size(pictures):
-    """The (width, height) of pictures that must have the same size."""
-    first, *others = pictures
+def common_size(pictures: Iterable, kind: str = "", why: str = "") -> tuple[int, int]:
+    """Reads the size of pictures that must have the same one, from the headers of their files.
+
+    Args:
+        pictures: paths or other pictures, see `picture_size`; at least one.
+        kind, why: str, what comes before the name of a picture of another size, and at the end of the message.
+
+    Returns:
+        (width, height).
+
+    Raises:
+        InputError: if a file cannot be read, or a picture has another size than the first; it names both.
+    """
+    pictures = iter(pictures)
+    first = next(pictures)
     size = picture_size(first)
-    for other in others:
+    for other in pictures:
         if (other_size := picture_size(other)) != size:
-            raise InputError(f"{first} is {size_text(size)} but its twin {other} is {size_text(other_size)}")
+            raise InputError(f"{first} is {size_text(size)} but {kind}{other} is {size_text(other_size)}{why}")
     return size
 
 

@@ -150,15 +150,10 @@ def _silent(name: str, silent: bool) -> Iterator[None]:
 
 def _end_workers():
     """Ends the processes of the DirectRunner, and waits for the threads that wait for them."""
-    workers = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             if any(WORKER_MODULE in word for word in process.cmdline()):
-                workers.append(process)
-    # All at once: the end of the first one ends the server, which the others would answer with a stack trace.
-    for process in workers:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+                process.kill()
     for thread in threading.enumerate():
         if thread.name in WORKER_THREADS:
             thread.join(timeout=10)

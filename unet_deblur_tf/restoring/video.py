@@ -64,7 +64,8 @@ def _restore_streams(restore, reader, writer, first, bar):
     # Title, date, place and the like.
     writer.metadata.update({name: value for name, value in reader.metadata.items() if name not in CONTAINER_TAGS})
     copied = _add_sound(reader, writer)
-    step = round(1 / (pictures.average_rate * pictures.time_base))
+    # The encoder has a rate where that of the original is unknown, too.
+    step = max(1, round(1 / (encoder.codec_context.framerate * pictures.time_base)))
     time, end, damaged = None, 0, 0
     for packet in reader.demux([pictures, *(original for original, _ in copied)]):
         end = max(end, _end(packet))

@@ -442,24 +442,27 @@ def test_who_has_results_need_not_wait_for_those_who_have_none(halted, picture):
         assert file["orig_name"] == name
 
 
-def test_results_stay_until_there_are_others(halted, picture):
+@pytest.fixture
+def served(halted, picture):
+    """(a visitor whose photo is restored, path of the upload)."""
     address, may_go_on, _ = halted
     visitor = Visitor(address)
     (path,) = json.loads(visitor.upload(encoded(picture, "PNG"))[1])
     may_go_on.set()
     assert visitor.restore(path)["success"]
+    return visitor, path
+
+
+def test_results_stay_until_there_are_others(served):
+    visitor, _ = served
     assert visitor.restore()["output"]["error"] == "Add a photo first."
     status, said = visitor.join("download", "photo.png", 0.5, None)
     assert status == 200, said
     assert json.loads(said)["data"][0]["orig_name"] == "photo.png"
 
 
-def test_old_photos_go_without_a_visitor(halted, picture):
-    address, may_go_on, _ = halted
-    visitor = Visitor(address)
-    (path,) = json.loads(visitor.upload(encoded(picture, "PNG"))[1])
-    may_go_on.set()
-    assert visitor.restore(path)["success"]
+def test_old_photos_go_without_a_visitor(served):
+    _, path = served
     (folder,) = Path(path).parents[2].glob("work/photo-*")
     os.utime(folder, (time.time() - 61 * 60,) * 2)
     until(lambda: not folder.exists())

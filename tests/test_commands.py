@@ -38,7 +38,7 @@ def trained(tmp_path_factory, picture):
     folder = tmp_path_factory.mktemp("work")
     for frame in FRAMES:
         save_pair(folder / "pairs", frame, picture // 2, picture)
-    done = run_script("train.py", "--variant", "lite", "--data", "pairs", *SMALL_RUN, *UNCACHED, cwd=folder)
+    done = run_script_here("train.py", "--variant", "lite", "--data", "pairs", *SMALL_RUN, *UNCACHED, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 

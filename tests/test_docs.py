@@ -310,7 +310,15 @@ def python_blocks(page):
             yield token.map[0] + 1, token.content, reason and reason[1]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if list(python_blocks(page))], ids=short)
+@pytest.mark.parametrize(
+    "page",
+    # The page on the Python interface calls what the README calls, and more.
+    [
+        pytest.param(page, marks=pytest.mark.slow if short(page) == "docs/api/index.md" else (), id=short(page))
+        for page in PAGES
+        if list(python_blocks(page))
+    ],
+)
 def test_python_blocks_run(page, work, picture):
     blocks = list(python_blocks(page))
     if any("DIR" in code for _, code, _ in blocks):

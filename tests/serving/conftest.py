@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 
+import models
 import pytest
 
 HERE = pathlib.Path(__file__).parent
@@ -26,12 +27,12 @@ class Server:
 def server(tmp_path_factory):
     if "SERVING_MODELS" in os.environ:
         names = ("SERVING_MODELS", "SERVING_REST", "SERVING_GRPC")
-        models, rest, grpc = (os.environ[name] for name in names)
-        yield Server(pathlib.Path(models), rest, grpc)
+        folder, rest, grpc = (os.environ[name] for name in names)
+        yield Server(pathlib.Path(folder), rest, grpc)
         return
     pytest.importorskip("tensorflow_serving")
     folder = tmp_path_factory.mktemp("models")
-    subprocess.run([sys.executable, HERE / "models.py", folder], check=True)
+    models.write(folder)
     command = [sys.executable, HERE / "double.py", folder, "--rest-port", "0", "--grpc-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:

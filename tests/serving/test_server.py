@@ -47,7 +47,7 @@ def assert_same_levels(file, expected):
 )
 def test_our_client(server, tmp_path, picture, protocol, model, name, version):
     Image.fromarray(picture).save(tmp_path / "blurred.png")
-    run = run_script if name == "plain" else run_script_here
+    run = run_script if (name, protocol) == ("plain", "rest") else run_script_here
     done = client(server, "blurred.png", "out.png", protocol=protocol, model=model, cwd=tmp_path, run=run)
     assert done.returncode == 0, done.stderr
     assert_same_levels((tmp_path / "out.png").read_bytes(), restored(server, picture, name, version))

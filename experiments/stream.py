@@ -14,6 +14,7 @@ import io
 import itertools
 import multiprocessing
 import os
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,6 +108,7 @@ def main(arguments):
 
 def render(output, photos, seed, count):
     """Writes `count` pairs: one of each group, the others of the groups by their shares."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an error in the main process ends this one without a word
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
     waiting = {name: [] for name in GROUPS}

@@ -5,11 +5,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import tomllib
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -514,6 +516,25 @@ def test_an_address_that_the_machine_does_not_have_is_an_error_at_once(port, mon
 def test_the_first_free_port_is_left_to_gradio():
     assert server._port("127.0.0.1", None) is None
     assert server._port("127.0.0.1", 0) > 0
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_ipv6(host, monkeypatch):
+    pytest.importorskip("gradio", reason="needs the extra app")
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    app = server.Server(Limits())
+    monkeypatch.setattr(app._networks, "load_soon", lambda: None)
+    try:
+        address = app.start(host, port=0)
+        assert address.startswith("http://[::1]:")
+        with urllib.request.urlopen(address) as reply:
+            assert reply.status == 200
+    finally:
+        app.close()
 
 
 # The Space

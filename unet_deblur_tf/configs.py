@@ -135,7 +135,7 @@ DATA_KINDS = ("pairs", "photos", "side-by-side")
 # How pictures are scored, see `evaluation/scoring.py`.
 PROTOCOLS = ("full", "aligned", "original")
 
-EXPORT_FORMATS = ("savedmodel", "onnx", "litert")
+EXPORT_FORMATS = ("savedmodel", "onnx", "openvino", "litert")
 
 
 @dataclasses.dataclass(frozen=True)

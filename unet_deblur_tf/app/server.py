@@ -65,7 +65,7 @@ class Server:
             InputError: if the port is taken, or the machine does not have the address.
         """
         _, address, _ = self.page.launch(
-            server_name=host,
+            server_name=_as_in_addresses(host),
             server_port=_port(host, port),
             inbrowser=browser,
             prevent_thread_lock=True,
@@ -107,12 +107,17 @@ def _keep_gradio_quiet():
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1"]))
 
 
+def _as_in_addresses(host):
+    """The host as the address of a page has it, which is what Gradio takes: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 def _port(host, port):
     """Returns a port to listen on: the given one; a free one for 0; None for None, if the address is good.
 
     Without this, Gradio tries a hundred ports of an address that the machine does not have, five seconds each.
     """
-    address = host.removeprefix("[").removesuffix("]")  # as in the address of a page
+    address = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.create_server((address, port or 0), family=family) as listener:

@@ -1,10 +1,11 @@
-"""Exports a trained network for TensorFlow Serving, ONNX Runtime or LiteRT.
+"""Exports a trained network for TensorFlow Serving, ONNX Runtime, OpenVINO or LiteRT.
 
 {program}                                          the newest network, as its next version for the server
 {program} --max-pixels 12000000                    a version that takes larger pictures
 {program} --precision mixed_bfloat16               a version that is faster on processors with bfloat16
 {program} --format onnx                            saved_models/NAME/NAME.onnx, for pictures of any size
 {program} --format onnx --half-weights             half as large, for downloads
+{program} --format openvino --int8                 saved_models/NAME/NAME_int8.xml and .bin, faster on many processors
 {program} --format litert --size 1280x720          saved_models/NAME/NAME_1280x720.tflite, for that size
 {program} --model NETWORK.keras --output DIR       a network from elsewhere
 """
@@ -53,7 +54,14 @@ def add_arguments(parser):
     parser.add_argument(
         "--half-weights",
         action="store_true",
-        help="for onnx: store the weights as float16, which halves the file; the network still computes in float32",
+        help="for onnx and openvino: store the weights as float16, which halves the file; the network still computes "
+        "in float32",
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="for openvino: compute convolutions in 8 bits; it is refused if the network then gains less (needs the "
+        "extra int8)",
     )
 
 

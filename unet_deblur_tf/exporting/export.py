@@ -6,13 +6,14 @@ from pathlib import Path
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.exporting import saved_model, server_files
 from unet_deblur_tf.exporting.onnx_litert import export_litert, export_onnx
+from unet_deblur_tf.exporting.openvino_files import export_openvino
 from unet_deblur_tf.exporting.server_files import write_configs
 from unet_deblur_tf.models.finding import MODELS, find_newest, keras_file
 from unet_deblur_tf.models.loading import at_chosen_scales, load_network
 from unet_deblur_tf.utils.files import make_folder, remove_partial
 
 RUN_FILES = ("model.keras", "history.csv", "run.json", "comparison.png")  # what a training run writes with its network
-ENDINGS = {"onnx": ".onnx", "litert": ".tflite"}
+ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 
 
 def export_network(
@@ -27,22 +28,24 @@ def export_network(
     warmup_sizes: list[tuple[int, int]] | None = None,
     size: tuple[int, int] | None = None,
     half_weights: bool = False,
+    int8: bool = False,
 ) -> list[str]:
     """Exports a network from its `.keras` file.
 
     Args:
         model: the network, see `finding.find_newest`.
-        format: "savedmodel", "onnx" or "litert".
-        output: for a SavedModel the model base path, else the file. By default the export goes beside the network. Only
-            for a `.keras` file NAME.keras that is not called model.keras, as training calls it, does it go to
-            `saved_models/NAME`.
+        format: "savedmodel", "onnx", "openvino" or "litert".
+        output: for a SavedModel the model base path, else the file (for OpenVINO the .xml, which has a .bin beside
+            it). By default the export goes beside the network. Only for a `.keras` file NAME.keras that is not called
+            model.keras, as training calls it, does it go to `saved_models/NAME`.
         overwrite: bool, whether to replace an existing file. Versions of a SavedModel are never replaced.
-        pooling, precision: see `loading.load`. ONNX and LiteRT files are always in float32.
+        pooling, precision: see `loading.load`. Files for other runtimes are always in float32.
         scales: int, at how many sizes of the picture the network runs, see `loading.at_chosen_scales`.
         max_pixels: int, limit of a SavedModel, see `saved_model.export`; None for `saved_model.MAX_PIXELS`.
         warmup_sizes: list of (height, width) for a SavedModel, see `saved_model.publish`.
         size: (height, width) of the pictures that a LiteRT file takes.
-        half_weights: bool, whether an ONNX file stores its weights as float16, see `onnx_litert.export_onnx`.
+        half_weights: bool, whether an ONNX or OpenVINO file stores its weights as float16.
+        int8: bool, whether an OpenVINO file has convolutions in 8 bits, see `openvino_files.export_openvino`.
 
     Returns:
         List of str, lines that say what was written.
@@ -51,10 +54,11 @@ def export_network(
         InputError: if there is no such network, the options contradict each other, the file exists, or the folder
             cannot be written to.
     """
-    max_pixels = _check_options(format, precision, max_pixels, warmup_sizes, size, half_weights)
+    max_pixels = _check_options(format, precision, max_pixels, warmup_sizes, size, half_weights, int8)
     path = find_newest(model)
     source = keras_file(path)
-    target = _choose_target(format, output, overwrite, size, _default_folder(path.resolve()))
+    suffix = f"_{size[1]}x{size[0]}" if size else "_int8" if int8 else ""
+    target = _choose_target(format, output, overwrite, suffix, _default_folder(path.resolve()))
     network = at_chosen_scales(load_network(path, pooling, precision), scales)
     if format == "savedmodel":
         unchanged = pooling == "auto" and precision is None and scales is None
@@ -63,24 +67,30 @@ def export_network(
         if output is None or (target.resolve().parent / "models.config").exists():
             write_configs(target.resolve().parent)
         return [f"Network          {path}", *published(folder)]
-    if size is None:  # ONNX
+    files, more = [target], []
+    if format == "onnx":
         export_onnx(network, target, half_weights=half_weights)
+    elif format == "openvino":
+        more = export_openvino(network, target, half_weights, int8)
+        files.append(target.with_suffix(".bin"))
     else:
         export_litert(network, target, *size)
-    return [f"Network          {path}", f"{target}  ({target.stat().st_size / 1e6:.1f} MB, {network.name})"]
+    written = [f"{file}  ({file.stat().st_size / 1e6:.1f} MB, {network.name})" for file in files]
+    return [f"Network          {path}", *more, *written]
 
 
-def _check_options(format, precision, max_pixels, warmup_sizes, size, half_weights):
+def _check_options(format, precision, max_pixels, warmup_sizes, size, half_weights, int8):
     """Raises an InputError if options contradict each other. Returns the limit of pixels, with its default."""
     for name, value, needed in (
-        ("max-pixels", max_pixels, "savedmodel"),
-        ("warmup", warmup_sizes, "savedmodel"),
-        ("precision", precision, "savedmodel"),
-        ("size", size, "litert"),
-        ("half-weights", half_weights or None, "onnx"),
+        ("max-pixels", max_pixels, ("savedmodel",)),
+        ("warmup", warmup_sizes, ("savedmodel",)),
+        ("precision", precision, ("savedmodel",)),
+        ("size", size, ("litert",)),
+        ("half-weights", half_weights or None, ("onnx", "openvino")),
+        ("int8", int8 or None, ("openvino",)),
     ):
-        if value is not None and format != needed:
-            raise InputError(f"--{name} is for --format {needed}, not {format}")
+        if value is not None and format not in needed:
+            raise InputError(f"--{name} is for --format {' or '.join(needed)}, not {format}")
     if format == "litert" and size is None:
         raise InputError(
             "--format litert needs --size, such as 1280x720: a LiteRT file takes pictures of one size only"
@@ -106,21 +116,21 @@ def _default_folder(path):
     return path.parent.parent.parent if path.parent.name == "assets.extra" else path.parent
 
 
-def _choose_target(format, output, overwrite, size, default_folder):
+def _choose_target(format, output, overwrite, suffix, default_folder):
     """The model base path or the file to write. Raises an InputError if it cannot be written."""
     if format == "savedmodel":
         base = Path(output) if output else default_folder
         make_folder(base)
         return base
     ending = ENDINGS[format]
-    suffix = f"_{size[1]}x{size[0]}" if size else ""
     target = Path(output) if output else default_folder / f"{default_folder.name}{suffix}{ending}"
     if target.suffix != ending:
         raise InputError(f"--output must end in {ending} for --format {format}, not {target.name!r}")
     if target.is_dir():
         raise InputError(f"{target} is a folder: --output takes the file's name")
-    if target.exists() and not overwrite:
-        raise InputError(f"{target} is there already: --overwrite replaces it, --output names another")
+    for file in (target, target.with_suffix(".bin")) if format == "openvino" else (target,):
+        if file.exists() and not overwrite:
+            raise InputError(f"{file} is there already: --overwrite replaces it, --output names another")
     make_folder(target.parent)
     remove_partial(target.parent)
     return target

@@ -83,9 +83,10 @@ def exported(model, folder, pairs):
         print(*export_network(model, format="openvino", output=paths[-1], int8=int8), sep="\n", flush=True)
     print("\n| whole pictures | PSNR | in OpenVINO |\n|---|---|---|")
     print(f"| blurred | {score(None, pairs):.2f} | |")
-    for name, path in zip(("float32", "--int8"), paths):
-        times = speed(*paths, pairs[0][0], [in_openvino]) if path is paths[1] else ""
-        print(f"| {name} | {score(in_openvino(path), pairs):.2f} | {times} |", flush=True)
+    whole, quantised = paths
+    print(f"| float32 | {score(in_openvino(whole), pairs):.2f} | |", flush=True)
+    times = speed(whole, quantised, pairs[0][0], [in_openvino])
+    print(f"| --int8 | {score(in_openvino(quantised), pairs):.2f} | {times} |", flush=True)
 
 
 def centre(picture):

@@ -68,12 +68,12 @@ def export_openvino(model: keras.Model, path: Path, half_weights: bool = False, 
 
 def _packages(int8):
     """The modules openvino and, if it is needed, nncf."""
-    os.environ["NNCF_CI"] = "1"  # or it would report to its authors that it is used
     nncf = None
     try:
         import openvino
 
         if int8:
+            os.environ["NNCF_CI"] = "1"  # or it would report to its authors that it is used
             import nncf
 
             nncf.set_log_level(logging.ERROR)

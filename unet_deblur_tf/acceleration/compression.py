@@ -13,6 +13,10 @@ from unet_deblur_tf.acceleration.convolutions import Convolution
 from unet_deblur_tf.models.layers import double_size
 
 
+BANDS = 2  # times the factor of the coarsest level
+MARGIN = 2  # rows, at the output's resolution
+
+
 class LevelCompression(Convolution):
     """Concatenates levels, scales, shifts and activates them, applies a 1x1 convolution, and further layers.
 
@@ -46,9 +50,9 @@ class LevelCompression(Convolution):
         with tf.control_dependencies(inputs):
             return in_bands(self._compress, inputs, self.factors)
 
-    def _compress(self, inputs):
-        """The output for levels, or for some rows of them."""
-        features = self._concatenate(inputs)
+    def _compress(self, inputs, above, below):
+        """The output for some rows of the levels, see `in_bands`."""
+        features = self._concatenate(inputs, above, below)
         if self.activation is not None:
             features = self.activation(features)
         features = super().call(features)
@@ -56,15 +60,15 @@ class LevelCompression(Convolution):
             features = layer(features)
         return features
 
-    def _concatenate(self, inputs):
-        """Scales, shifts, upsamples and concatenates levels."""
+    def _concatenate(self, inputs, above, below):
+        """Scales, shifts, upsamples and concatenates some rows of the levels."""
         parts, factor = [], max(self.factors)
         for level in self.order:
             if self.factors[level] < factor:
-                parts = [_enlarge(tf.concat(parts, -1), factor // self.factors[level])]
+                parts = [_enlarge(tf.concat(parts, -1), factor, self.factors[level], above, below)]
                 factor = self.factors[level]
             parts.append(inputs[level] * self.scales[level] + self.shifts[level])
-        return _enlarge(tf.concat(parts, -1), factor)
+        return _enlarge(tf.concat(parts, -1), factor, 1, above, below)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape[0]
@@ -73,31 +77,47 @@ class LevelCompression(Convolution):
         return (batch, height and height * factor, width and width * factor, filters)
 
 
-def _enlarge(features, factor):
-    """Bilinear upsampling by a power of two."""
-    while factor > 1:
+def _enlarge(features, factor, result, above, below):
+    """Bilinear upsampling of some rows of a level, which is `factor` times smaller than the output.
+
+    Args:
+        features: tensor `(batch, rows, width, channels)`, with the margin of its factor, see `in_bands`.
+        factor, result: ints, the factors before and after.
+        above, below: int32 scalars, 1 if there is a margin at this end, otherwise 0.
+
+    Returns:
+        Tensor with the margin of the factor `result`.
+    """
+    while factor > result:
         features, factor = double_size(features), factor // 2
+        if factor > 1:
+            features = features[:, above : tf.shape(features)[1] - below]  # doubled, a margin has two rows
     return features
 
 
 def in_bands(function, levels, factors):
     """Applies a function to bands of rows, one after the other, which gives the same as applying it to all rows.
 
-    A band has a row of the coarsest level more at each end, if there is one. That is what upsampling by two, repeated
-    up to the output's resolution, and then a convolution of three rows see beyond the band. A decoder stage at half the
-    resolution has twice the channels, and so takes half the memory: there are half as many bands, 8 at full resolution.
+    Where a band ends within the picture, each level has a margin: a row of its own, or two rows at the output's
+    resolution. From the row of a margin, doubling makes two. The inner one is right, and the outer one, which lacks
+    its neighbour, is dropped, or convolved at last.
+
+    A decoder stage at half the resolution has twice the channels, and so takes half the memory. So there are half as
+    many bands, and 16 at full resolution.
 
     Args:
-        function: function of a list of levels that upsamples, convolves three rows at most, and works pixel by pixel.
+        function: function of a list of levels with margins, and of `above` and `below`, int32 scalars, 1 if there is a
+            margin at this end, otherwise 0. It upsamples, convolves three rows at most, and works pixel by pixel.
         levels: list of tensors `(batch, height / factor, width / factor, channels)`.
         factors: list of ints.
 
     Returns:
         Tensor `(batch, height, width, channels)`.
     """
-    count = coarsest = max(factors)
-    if count == 1:
-        return function(levels)
+    coarsest = max(factors)
+    if coarsest == 1:
+        return function(levels, 0, 0)
+    count = BANDS * coarsest
     rows = tf.shape(levels[factors.index(coarsest)])[1]
     bands = []
     for band in range(count):
@@ -105,9 +125,9 @@ def in_bands(function, levels, factors):
         above, below = tf.minimum(first, 1), tf.minimum(rows - end, 1)
         # A band waits for the one before it, so that the memory of one is enough.
         with tf.control_dependencies(bands[-1:]):
-            parts = [
-                level[:, (first - above) * (coarsest // factor) : (end + below) * (coarsest // factor)]
-                for level, factor in zip(levels, factors)
-            ]
-            bands.append(function(parts)[:, above * coarsest : (above + end - first) * coarsest])
+            parts = []
+            for level, factor in zip(levels, factors):
+                margin, times = 1 if factor > 1 else MARGIN, coarsest // factor
+                parts.append(level[:, first * times - margin * above : end * times + margin * below])
+            bands.append(function(parts, above, below)[:, MARGIN * above : MARGIN * above + (end - first) * coarsest])
     return tf.concat(bands, 1)

@@ -248,3 +248,29 @@ def test_gopros_frames_have_about_the_level_of_gopros_pairs(real_data):
     assert abs(read_picture(pair.blur).mean() - sharp) < 0.5
     light = read_picture(pair.blur._replace(gamma=2.2)).mean()
     assert read_picture(pair.blur).mean() < light < sharp + 5
+
+
+def test_pairs_are_not_taken_for_frames(tmp_path):
+    for kind in ("blur", "sharp"):
+        write_frames(tmp_path / "A" / kind, 15)
+    with pytest.raises(InputError, match=r"A/blur holds blurred pictures, .* For pairs, use --data "):
+        open_frames(tmp_path)
+
+
+def test_short_sequences_are_named(tmp_path):
+    write_frames(tmp_path / "A", 50)
+    write_frames(tmp_path / "B", max(COUNTS) - 1)
+    assert "not used: 1 with fewer than 13 frames, such as B" in open_frames(tmp_path).summary
+
+
+def test_a_frame_in_two_formats_does_not_count_twice(tmp_path):
+    shutil.copy(write_frames(tmp_path / "A", 50) / "7.png", tmp_path / "A/7.bmp")
+    with pytest.raises(InputError, match=r"7\.bmp and .*7\.png have the same name"):
+        open_frames(tmp_path)
+
+
+def test_splits_of_sequences_that_are_not_clear(tmp_path):
+    for name in ("train_full", "test_small"):
+        write_frames(tmp_path / name, 20)
+    with pytest.raises(InputError, match="test_small and train_full name splits"):
+        open_frames(tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from unet_deblur_tf.data.pairs import measure_pairs
 from unet_deblur_tf.data.pictures import picture_size, read_picture
@@ -80,6 +80,9 @@ TREES = {
     "capitals": lambda s, n: [f"{s.upper()}/{kind}/{n}.png" for kind in ("LQ", "GT")],
     "other endings": lambda s, n: [f"{s}/blur/{n}.jpg", f"{s}/sharp/{n}.png"],
     "RSBlur": lambda s, n: [f"{s}/0001/{n}/real_blur/real_blur.png", f"{s}/0001/{n}/gt/gt_sharp.png"],
+    "splits in capitals": lambda s, n: [
+        f"{'GOPRO' if s == 'train' else 'GoPro'}_{s}/{kind}/{n}.png" for kind in ("blur", "sharp")
+    ],
     "a sequence called test": lambda s, n: [f"{s}/test/{kind}/{n}.png" for kind in ("blur", "sharp")],
 }
 
@@ -94,7 +97,7 @@ def test_a_tree_is_read_as_pairs_with_its_splits(make_tree, name):
     [
         *(("Train", "train"), ("training", "train")),
         *(("valid", "val"), ("Validation", "val"), ("val", "val")),
-        *(("TEST", "test"), ("testing", "test")),
+        *(("TEST", "test"), ("testing", "test"), ("trn", "train"), ("tst", "test")),
     ],
 )
 def test_splits_are_known_however_they_are_spelled(make_tree, spelled, split):
@@ -172,6 +175,105 @@ def test_a_list_that_names_what_is_not_there(make_tree):
     refused(root, "train_list.txt names s/gt/gt_2.png, which is not below")
 
 
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("train.csv", lambda sharp, blurred: f"{sharp},{blurred}"),
+        ("train.TXT", lambda sharp, blurred: f"{sharp}\t{blurred}"),
+        ("train_list.txt", lambda sharp, blurred: f"./{sharp} {blurred}"),
+    ],
+)
+def test_lists_in_other_formats(make_tree, name, write):
+    root = make_tree([[f"{kind}/a {n}.png" if "list" not in name else f"{kind}/{n}.png" for kind in ("blur", "gt")]
+                      for n in range(3)])  # fmt: skip
+    stems = ["0", "1"] if "list" in name else ["a 0", "a 1"]
+    lines = [write(f"gt/{stem}.png", f"blur/{stem}.png") for stem in stems]
+    (root / name).write_text("\n".join(lines))
+    assert_holds(root, train=2)
+
+
+def test_lists_as_windows_writes_them_and_with_absolute_paths(make_tree, monkeypatch):
+    root = make_tree([[f"{kind}/{n}.png" for kind in ("blur", "gt")] for n in range(3)])
+    lines = [f"{root.absolute()}/gt/{n}.png {root.absolute()}/blur/{n}.png" for n in range(2)]
+    (root / "test.txt").write_text("\r\n".join(lines), encoding="utf-16")
+    monkeypatch.chdir(root.parent)
+    assert_holds(Path(root.name), test=2)
+
+
+@pytest.mark.parametrize("content", ["0.png\n1.png\n", "0\n1\n", "0.png 0.png 0\n"])
+def test_lists_that_are_not_understood_are_not_passed_over(make_tree, content):
+    """Or a random tenth would be tested on."""
+    root = make_tree([[f"{kind}/{n}.png" for kind in ("blur", "gt")] for n in range(3)])
+    (root / "train.txt").write_text(content)
+    refused(root, "has 3 pairs, and a list that may say which of them are of which split, but train.txt is not ")
+
+
+def test_a_list_with_two_sharp_pictures_of_one(make_tree):
+    root = make_tree([[f"{kind}/{n}.png" for kind in ("blur", "gt")] for n in range(3)])
+    (root / "train_list.txt").write_text("gt/0.png blur/0.png\ngt/1.png blur/0.png\n")
+    refused(root, "two sharp pictures", "gt/0.png", "gt/1.png")
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["GoPro_train/{}/1.png", "HIDE_test/{}/2.png"], "GoPro_train and HIDE_test"),
+        (["train_full/{}/1.png", "test_small/{}/2.png"], "train_full and test_small"),
+        (["{}/train_1.png", "{}/test_2.png"], "train_1 and test_2"),
+    ],
+)
+def test_words_for_splits_that_may_not_mean_them(make_tree, paths, names):
+    pairs = [[path.format(kind) for kind in ("blur", "sharp")] for path in paths]
+    names = sorted(names.split(" and "))
+    refused(make_tree(pairs), "is not clear what is for training", f"{names[0]} and {names[1]} name splits")
+    photos = make_tree([], *[path.format("x") for path in paths])
+    assert open_source(photos, kind="photos").synthesised
+
+
+def test_a_split_without_pairs_is_not_passed_over(make_tree):
+    root = make_tree([[f"train/{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)], "test/shrap/9.png")
+    refused(root, "train pairs (blur and sharp, as GoPro and BSD), and test pictures that are in no pair, such as test/shrap/9.png")
+
+
+def test_blurred_pictures_alone_may_be_a_split(make_tree):
+    root = make_tree([[f"val/val_{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)], "test_blur/9.png")
+    assert_holds(root, val=3)
+
+
+def test_what_is_not_read_is_said(make_tree):
+    root = make_tree([[f"{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)])
+    for name in ("blur/4.ppm", "sharp/4.ppm", "test.zip"):
+        (root / name).write_bytes(b"")
+    assert "not read: 2 .ppm, 1 .zip" in open_source(root).summary
+
+
+def test_names_of_sides_that_are_words_for_splits(make_tree):
+    root = make_tree([[f"train/{n}.png", f"valid/{n}.png"] for n in range(3)])
+    pairs = open_source(root, blur="train", sharp="valid").splits
+    assert {split: len(found) for split, found in pairs.items()} == {"": 3}
+
+
+@pytest.mark.parametrize("name", ["../blur", "???", ""])
+def test_names_of_sides_that_are_none(make_tree, name):
+    refused(make_tree([["blur/1.png", "sharp/1.png"]]), "--blur takes the name of a folder", blur=name)
+
+
+def test_pairs_that_do_not_look_like_pairs(tmp_path):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (8, 12, 12, 3), dtype=np.uint8)
+    sharp = [np.asarray(Image.fromarray(each).resize((96, 96), Image.Resampling.NEAREST)) for each in coarse]
+    blurred = [np.asarray(Image.fromarray(each).filter(ImageFilter.GaussianBlur(3))) for each in sharp]
+    for name, ours, theirs in (("pairs", blurred, sharp), ("swapped", sharp, blurred), ("others", blurred, sharp[1:])):
+        for number, both in enumerate(zip(ours, theirs)):
+            for kind, picture in zip(("blur", "sharp"), both):
+                (tmp_path / name / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(tmp_path / name / kind / f"{number}.png")
+    said = {name: open_source(tmp_path / name).summary for name in ("pairs", "swapped", "others")}
+    assert "look " not in said["pairs"]
+    assert "look sharper than the sharp ones: are they the wrong way round?" in said["swapped"]
+    assert "do not look alike: do they belong together?" in said["others"]
+
+
 def test_other_text_files_are_no_lists(make_tree):
     root = make_tree([[f"blur/{n}.png", f"sharp/{n}.png"] for n in range(3)])
     (root / "README.txt").write_text("two words\nand three words\n")
@@ -191,6 +293,15 @@ def write_lmdb(folder, pictures):
             transaction.put(name.encode("ascii"), file.getvalue())
             lines.append(f"{name}.png ({SIZE[1]},{SIZE[0]},3) 1")
     (folder / "meta_info.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_an_lmdb_file_beside_a_folder_of_its_name(tmp_path):
+    for kind, share in (("input", 2), ("target", 1)):
+        write_lmdb(tmp_path / f"{kind}.lmdb", [(f"{n}", grey // share) for n, grey in list(enumerate(LEVELS))[:3]])
+    (tmp_path / "input").mkdir()
+    assert_holds(tmp_path, unnamed=3)
+    save(tmp_path / "input/0.png", 1)
+    refused(tmp_path, "input.lmdb has 3 pictures, but", "input only 1: move one of them elsewhere")
 
 
 def test_lmdb_as_nafnet_has_it(tmp_path):
@@ -400,9 +511,15 @@ def test_photos_outside_folders_for_splits_are_named(make_tree):
         ("pictures of the same names", ["Home/IMG_1.png", "Italy/IMG_1.png", "Rome/IMG_1.png"]),
         ("means blurred", ["IMG_1_blur_k5.png", "IMG_2.png"]),
         ("'blur' means that", ["imgBlur1.png", "IMG_2.png"]),
-        ("the same but for their ends", ["1.png", "1_gt.png", "2.png", "2_gt.png"]),
-        ("the same but for their ends", ["01_in.png", "01_out.png", "02_in.png", "02_out.png"]),
-        ("the same but for their ends", ["1_HONOR_M.jpg", "1_HONOR_S.jpg"]),
+        ("the same but for a word", ["1.png", "1_gt.png", "2.png", "2_gt.png"]),
+        ("the same but for a word", ["01_in.png", "01_out.png", "02_in.png", "02_out.png"]),
+        ("the same but for a word", ["1_HONOR_M.jpg", "1_HONOR_S.jpg"]),
+        ("the same but for a word", ["1.png", "sharp_1.png", "2.png", "sharp_2.png"]),
+        ("the same but for a word", ["gt_1.png", "inp_1.png", "gt_2.png", "inp_2.png"]),
+        ("the same but for a word", ["b_01.png", "s_01.png"]),
+        ("pictures of the same names", ["A/1_A.png", "A/2_A.png", "B/1_B.png", "B/2_B.png"]),
+        ("pictures of the same names", ["bad/01_bad.png", "good/01_good.png"]),
+        ("pictures of the same names", ["noisy/n01.png", "ref/r01.png"]),
         ("means blurred", ["Artificially-Blurred/a.png", "Undistorted/b.png"]),
         ("means blurred", ["gaussian_blur/a.png", "x/b.png"]),
         ("means blurred", ["out_of_focus/a.png", "x/b.png"]),

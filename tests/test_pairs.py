@@ -308,3 +308,11 @@ def test_a_truncated_picture_is_named(tmp_path, save_picture, picture, suffix):
     path = save_picture(tmp_path / f"1{suffix}", picture)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     fails([f"1{suffix} cannot be read as a picture"], read_picture, path)
+
+
+def test_crops_of_a_picture_stay_together():
+    pairs = [Pair("", f"{frame:04}_s{crop:03}", "", "") for frame in range(20) for crop in range(1, 5)]
+    kept, held = hold_out(pairs, by_sequence(pairs))
+    frames = [{pair.name[:4] for pair in some} for some in (kept, held)]
+    assert len(held) == 8
+    assert not frames[0] & frames[1]

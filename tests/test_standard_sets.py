@@ -12,7 +12,7 @@ from PIL import Image
 
 from unet_deblur_tf.data.pictures import read_picture
 from unet_deblur_tf.data.sources import open_source
-from unet_deblur_tf.data.trees.standard_sets import SETS
+from unet_deblur_tf.data.trees.standard_sets import SETS, open_standard_set
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation.alignment import align, aligned_scores, ssim_map
 from unet_deblur_tf.evaluation.evaluate import evaluate, evaluate_sets
@@ -115,7 +115,7 @@ def test_reports_of_sets_with_one_name_are_refused(sets, tmp_path):
 
 def test_scores_of_synthesised_pairs_say_so(save_picture, tmp_path, picture):
     for number in range(3):
-        save_picture(tmp_path / f"photos/{number}.png", np.tile(picture, (2, 2, 1)))
+        save_picture(tmp_path / f"photos/{number}.png", picture.repeat(2, 0).repeat(2, 1))
     summary = evaluate("lite", tmp_path / "photos", cache_dir=tmp_path / "cache", limit=1)
     assert summary["synthesised"] is True
     assert "blurred here by synthesis, difficulty quick" in table(summary)
@@ -254,9 +254,48 @@ def test_a_restored_picture_never_stands_for_two(make_pairs, save_picture, tmp_p
 
 
 def test_how_far_the_ends_of_paths_agree():
-    assert common_end("A/blur/1.png", ("test", "a", "blur", "1.jpg")) == 3
-    assert common_end("A/1.png", ("test", "A", "blur", "1.png")) == 1
-    assert common_end("2.png", ("1.png",)) == 0
+    assert common_end(("A", "blur", "1.png"), ("test", "a", "blur", "1.jpg")) == 3
+    assert common_end(("A", "1.png"), ("test", "A", "blur", "1.png")) == 1
+    assert common_end(("2.png",), ("1.png",)) == 0
+
+
+def test_a_restored_picture_is_not_taken_from_another_sequence(make_pairs, save_picture, tmp_path):
+    root = make_pairs("test/A/{}/1.png", "test/B/{}/2.png")
+    for name in ("A/1.png", "C/2.png"):
+        save_picture(tmp_path / "restored" / name, (96, 112))
+    with pytest.raises(InputError, match=r"C/2\.png would be .*B/blur/2\.png restored by its name alone.* folder B/"):
+        evaluate(data=root, restored=tmp_path / "restored")
+
+
+def test_a_copy_of_the_pairs_beside_the_results_is_not_scored(make_pairs, save_picture, tmp_path):
+    root = make_pairs("test/{}/1.png")
+    for name in ("restored/1.png", "sharp/1.png"):
+        save_picture(tmp_path / "results" / name, (96, 112))
+    with pytest.raises(InputError, match="could both be"):
+        evaluate(data=root, restored=tmp_path / "results")
+
+
+def test_a_score_says_if_the_pairs_were_held_out(make_pairs, capsys):
+    evaluate("lite", make_pairs(*[f"{{}}/{number}.png" for number in range(4)]))
+    assert "on 1 pairs" in (said := capsys.readouterr().out)
+    assert "(test: 1 of 4 that were held out, --split all scores all of them)" in said
+
+
+def test_realblurs_lists_may_lie_above_the_folder_of_the_set(make_pairs, tmp_path):
+    root = make_pairs(*[f"RealBlur_J/{number}/{{}}/{number}.png" for number in range(4)], root="sets/RealBlur")
+    for split, numbers in (("train", range(3)), ("test", [3])):
+        lines = [f"RealBlur_J/{n}/sharp/{n}.png RealBlur_J/{n}/blur/{n}.png" for n in numbers]
+        (root / f"RealBlur_J_{split}_list.txt").write_text("\n".join(lines))
+    for folder in (root, root.parent, root / "RealBlur_J"):
+        splits, _ = open_standard_set("realblur_j", folder)
+        assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 3, "test": 1}
+
+
+def test_more_pairs_than_the_test_set_has_are_not_taken_for_it(make_pairs, monkeypatch):
+    root = make_pairs(*[f"RealBlur_J/{number}/{{}}/{number}.png" for number in range(4)], root="sets")
+    monkeypatch.setitem(SETS, "realblur_j", SETS["realblur_j"]._replace(images=3))
+    with pytest.raises(InputError, match="has 4 pairs, and nothing says which of them are the 3 of RealBlur-J's test"):
+        open_standard_set("realblur_j", root)
 
 
 def test_the_peers_pictures_score_as_their_authors_program_did(real_data):

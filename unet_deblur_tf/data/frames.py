@@ -26,7 +26,9 @@ from tqdm import tqdm
 from unet_deblur_tf.data.pairs import Pair, choose_split, common_size, digest_of
 from unet_deblur_tf.data.pictures import each_once, find_files, find_pictures, read_picture
 from unet_deblur_tf.data.store import PictureStore
+from unet_deblur_tf.data.trees.layouts import Names
 from unet_deblur_tf.data.trees.splits import Splits
+from unet_deblur_tf.data.trees.tree import require_clear_splits
 from unet_deblur_tf.data.video_frames import extract_frames
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.formats import VIDEOS, is_video
@@ -137,6 +139,7 @@ class FramePairs:
     root: Path
     sequences: list[Sequence]
     gamma: float
+    note: str = ""  # at the end of the summary
     synthesised = False
     pictures_per_pair = max(COUNTS)  # largest number of frames that are decoded to make one pair
 
@@ -148,7 +151,7 @@ class FramePairs:
         lengths = ", ".join(map(str, COUNTS))
         return (
             f"{self.root}: {len(self.sequences)} sequences of {count} frames, such as {self.sequences[0].name}; "
-            f"blurred pictures are means of {lengths} frames, averaged {how}"
+            f"blurred pictures are means of {lengths} frames, averaged {how}{self.note}"
         )
 
     def parts(self, split: str) -> list[Sequence]:
@@ -272,14 +275,16 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
         A `FramePairs`.
 
     Raises:
-        InputError: if `blur` is neither of these, no sequence has enough frames, the frames of one differ in size, or
-            some sequences are in a folder for a split and others are not.
+        InputError: if `blur` is neither of these, no sequence has enough frames, the frames of one differ in size, some
+            sequences are in a folder for a split and others are not, or a folder holds blurred pictures or two of
+            one name.
     """
     if (blur or "blur") not in GAMMAS:
         raise InputError(f"--blur {blur}: frames are averaged by {' or '.join(GAMMAS)}")
     folders: dict[Path, list[Path]] = {}
     for path in find_pictures(root, recursive=True):
         folders.setdefault(path.parent, []).append(path)
+    require_sharp_frames(root, folders)
     videos = find_videos(root)
     splits = Splits([*itertools.chain(*folders.values()), *(video / "frame" for video in videos)], root)
     frames = {
@@ -304,7 +309,34 @@ def open_frames(root: Path, blur: str | None = None, cache_dir: str | Path | Non
             f"{root} has sequences in no folder for a split, such as {unnamed[0]}, beside others that are in one. Move "
             "them below a folder train/, val/ or test/, or elsewhere"
         )
-    return FramePairs(root, sequences, GAMMAS[blur or "blur"])
+    require_clear_splits(root, [path / "frame" for path in long_enough if not splits.of(path / "frame")])
+    short = [path.relative_to(root).as_posix() for path in frames if path not in long_enough]
+    note = f"; not used: {len(short)} with fewer than {max(COUNTS)} frames, such as {short[0]}" if short else ""
+    return FramePairs(root, sequences, GAMMAS[blur or "blur"], note)
+
+
+def require_sharp_frames(root: Path, folders: dict[Path, list[Path]]) -> None:
+    """Checks that folders hold frames, and not the pictures of pairs, nor frames in two formats.
+
+    Args:
+        root: `Path`.
+        folders: dict from the folders below it to the lists of their pictures.
+
+    Raises:
+        InputError: if the name of one means blurred, or two of its pictures are called the same but for the ending.
+    """
+    for folder, paths in folders.items():
+        for part in folder.relative_to(root).parts:
+            side, weak = Names().side(part)
+            if side in ("blurred", "on request") and not weak:
+                raise InputError(
+                    f"{folder} holds blurred pictures, as its name says, and frames are taken for sharp ones. "
+                    f"For pairs, use --data {root}"
+                )
+        first: dict[str, Path] = {}
+        for path in paths:
+            if first.setdefault(path.stem, path) is not path:
+                raise InputError(f"{first[path.stem]} and {path} have the same name: remove one of them")
 
 
 def find_videos(root: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ SPLITS = ("train", "val", "test")
 FEWEST = 3  # the smallest number of items that can be divided into three splits
 HELD_OUT = 0.1  # share of the items that is held out for a missing split
 MOST = 2  # a larger group than this many times what is wanted is held out only where the smaller ones are too few
+CROP = r"[-_]s\d{3}$"  # at the end of the name of a crop, its number
 ENOUGH = 0.25  # share of what is wanted that smaller groups must hold together
 
 
@@ -119,10 +121,13 @@ def _large_enough(sizes, total):
 
 
 def by_sequence(pairs: list[Pair]) -> Callable[[Pair], str]:
-    """Returns the function that groups pairs: by sequence, whose frames are alike, or by picture below 3 sequences."""
+    """Returns the function that groups pairs: by sequence, whose frames are alike, or by picture below 3 sequences.
+
+    Crops of one picture stay together, since they overlap: 000047_s001.png is the first of 000047.png (MPRNet, NAFNet).
+    """
     if len({pair.sequence for pair in pairs}) >= 3:
         return lambda pair: pair.sequence
-    return lambda pair: f"{pair.sequence}/{pair.name}"
+    return lambda pair: f"{pair.sequence}/{re.sub(CROP, '', pair.name)}"
 
 
 def measure_pairs(pairs: list) -> list:

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unet_deblur_tf.data.photos import photo_size, read_photo, to_8_bit
+from unet_deblur_tf.utils.formats import JPEG, TIFF
 
 # Of file systems and programs: waste bins, thumbnails, what macOS puts into archives.
 SYSTEM_FOLDERS = {"$RECYCLE.BIN", "@eaDir", "__MACOSX"}
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+PICTURE_SUFFIXES = JPEG | TIFF | {".png", ".webp", ".bmp"}
 
 
 class StoredPicture(NamedTuple):

@@ -93,7 +93,8 @@ def evaluate_sets(
     for name, source in sources.items():
         (part, how), pairs = parts[name], to_score[name]
         how_restored = f"pooling {scored['pooling']}, scales {scored['scales'] or 'built in'}"
-        print(f"{scored['model']} on {len(pairs)} pairs of {name} ({part}), protocol {how}, {how_restored}")
+        of = f"{part}{held_out_text(source, part)}"
+        print(f"{scored['model']} on {len(pairs)} pairs of {name} ({of}), protocol {how}, {how_restored}")
         scores = score(restore, pairs, how)
         summary = {"data": name, "source": source.summary, "synthesised": source.synthesised, "split": part}
         summary.update(blur=blur, sharp=sharp, protocol=how, **scored)
@@ -166,6 +167,14 @@ def split_and_protocol(name: str, split: str | None, protocol: str | None) -> tu
     return split or standard.split, protocol or standard.protocol
 
 
+def held_out_text(source, split: str) -> str:
+    """What to add to the name of a split if the data set does not name it, or ""."""
+    if split == "all" or split in getattr(source, "splits", {split: None}):
+        return ""
+    count = len(source.pairs("all"))
+    return f": {len(source.pairs(split))} of {count} that were held out, --split all scores all of them"
+
+
 def pairs_to_score(source, split, limit, restore):
     """Opens the pairs of a split and checks all of them before any is scored.
 
@@ -188,7 +197,7 @@ def pairs_to_score(source, split, limit, restore):
 
 
 def _check_restored(folder, pairs):
-    """Refuses a `RestoredFolder` in which a picture is missing, or would have to stand for two."""
+    """Refuses a `RestoredFolder` in which a picture is missing, or would have to stand for two or for another one."""
     owners = {}
     for pair in pairs:
         path = folder.path_for(pair)
@@ -198,4 +207,11 @@ def _check_restored(folder, pairs):
             raise InputError(
                 f"{path} would be both {other.blur} and {pair.blur} restored. One is missing, or they need names "
                 f"such as {place}.png"
+            )
+    in_folders = [path for path, pair in owners.items() if folder.agreement(path, pair) > 1]
+    for path, pair in owners.items():
+        if in_folders and pair.sequence and path.parent != folder.folder and path not in in_folders:
+            raise InputError(
+                f"{path} would be {pair.blur} restored by its name alone, while {in_folders[0]} has the folder of its "
+                f"pair, too: it should lie in a folder {pair.sequence}/"
             )

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from unet_deblur_tf.data.pictures import find_pictures, read_picture
+from unet_deblur_tf.data.trees.layouts import Names
 from unet_deblur_tf.errors import InputError
 
 
@@ -48,16 +49,22 @@ class RestoredFolder:
         candidates = [path for stem in stems for path in self._by_stem.get(stem, ())]
         if not candidates:
             raise InputError(f"{self.folder} has no picture for {pair.blur}: it should be called {pair.name}.png")
-        places = [Path(str(picture)).parts for picture in (pair.blur, pair.sharp)]
-        places.append((*pair.sequence.split("/"), pair.name))
-        agreement = {
-            path: max(common_end(path.relative_to(self.folder), place) for place in places) for path in candidates
-        }
+        agreement = {path: self.agreement(path, pair) for path in candidates}
         best = max(agreement.values())
         matches = [path for path in agreement if agreement[path] == best]
         if len(matches) > 1:
             raise InputError(f"{matches[0]} and {matches[1]} could both be {pair.blur} restored: which is meant?")
         return matches[0]
+
+    def agreement(self, path, pair):
+        """In how many parts of its path, from its end, a restored picture is called as a `Pair` is.
+
+        Folders that are called blur, sharp and the like do not count: a copy of the pairs may lie beside the results.
+        """
+        places = [Path(str(picture)).parts for picture in (pair.blur, pair.sharp)]
+        places.append((*pair.sequence.split("/"), pair.name))
+        found = without_sides(path.relative_to(self.folder).parts)
+        return max(common_end(found, without_sides(place)) for place in places)
 
     def read(self, pair, shape):
         """Reads the restored picture of a `Pair`.
@@ -80,15 +87,19 @@ class RestoredFolder:
         return picture
 
 
-def common_end(path, parts):
+def without_sides(parts):
+    """The parts of a path without folders whose names mean blurred or sharp; A/ and B/ may be sequences."""
+    sides = [Names().side(part) for part in parts[:-1]]
+    return [part for part, (side, weak) in zip(parts, [*sides, (None, False)]) if not side or weak]
+
+
+def common_end(one, other):
     """Counts the last parts in which two paths agree, apart from file endings and upper case.
 
     Args:
-        path: path.
-        parts: sequence of str, the parts of the other path.
+        one, other: sequences of str, the parts of the paths.
     """
-    first = [os.path.splitext(part)[0].lower() for part in Path(path).parts]
-    second = [os.path.splitext(part)[0].lower() for part in parts]
+    first, second = ([os.path.splitext(part)[0].lower() for part in parts] for parts in (one, other))
     count = 0
     while count < min(len(first), len(second)) and first[-1 - count] == second[-1 - count]:
         count += 1

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from unet_deblur_tf.errors import InputError
+
 
 class Layout(NamedTuple):
     """How one kind of data set names the two sides of its pairs.
@@ -57,9 +59,9 @@ LAYOUTS = (
 )
 
 SPLITS = {
-    "train": ("train", "training"),
+    "train": ("train", "training", "trn"),
     "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "eval", "evaluation"),
+    "test": ("test", "testing", "tst", "eval", "evaluation"),
 }
 SILENT = {"crop", "crops", "cropped", "image", "images", "img", "imgs", "png", "jpg", "patches", "frames", "lmdb"}
 # Of file names alone, at their end: the Kaggle set's sharp, motion-blurred and defocused pictures.
@@ -103,16 +105,27 @@ def read_name(name):
     return Reading(splits.pop() if len(splits) == 1 else None, "_".join(others), "_".join(rest))
 
 
+def full_name(name):
+    """The words of a folder's name without the split, joined by "_"; the name as it is if it has no others."""
+    return read_name(name).full or name.lower()
+
+
 class Names:
     """Which names mean blurred and sharp: those of `LAYOUTS`, or those that a user gave.
 
     Args:
         blur, sharp: str, the only name to take for that side; None for those of `LAYOUTS`.
         weak_only: bool, only weak words count.
+
+    Raises:
+        InputError: if a name is not that of a folder.
     """
 
     def __init__(self, blur=None, sharp=None, weak_only=False):
-        self.blur, self.sharp = (name and read_name(name).full for name in (blur, sharp))
+        for flag, name in (("blur", blur), ("sharp", sharp)):
+            if name is not None and not re.fullmatch(r"[^/\\]*\w[^/\\]*", name):
+                raise InputError(f"--{flag} takes the name of a folder, such as {flag}, not {name!r}")
+        self.blur, self.sharp = (name and full_name(name) for name in (blur, sharp))
         self.weak_only = weak_only
 
     def side(self, name):
@@ -122,9 +135,9 @@ class Names:
             ("blurred", "sharp", "on request" or None, whether the word is a weak one).
         """
         reading = read_name(name)
-        if self.blur and reading.full == self.blur:
+        if self.blur and full_name(name) == self.blur:
             return "blurred", False
-        if self.sharp and reading.full == self.sharp:
+        if self.sharp and full_name(name) == self.sharp:
             return "sharp", False
         word = reading.rest
         side = "on request" if word in ON_REQUEST else SIDES.get(word)

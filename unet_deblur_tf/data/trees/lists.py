@@ -5,6 +5,8 @@ paths tell which of the two is blurred. The split is in the file's name (RealBlu
 of the folders that the list or the pictures lie in.
 """
 
+import codecs
+import os
 import re
 from pathlib import PurePath
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from unet_deblur_tf.data.trees.matching import Twins, side_by_file_name, side_by
 from unet_deblur_tf.errors import InputError
 
 DEPTH = 3  # parts of a list's path below the root, its name included
+LISTS = {".txt", ".csv", ".lst"}
 
 
 class Lists(NamedTuple):
@@ -24,18 +27,20 @@ class Lists(NamedTuple):
         pairs: list of `Twins`, each once.
         files: list of `Path` of the lists.
         notes: list of str, lists that are not heeded, and why.
+        unread: list of `Path`, text files whose names have a word for a split, but which do not name pairs.
     """
 
     pairs: list
     files: list
     notes: list
+    unread: list
 
 
 def read_lists(files, root, names, splits, only=None):
     """The pairs that list files in a folder name.
 
     Args:
-        files: list of `Path`, all files of the tree; the `*.txt` files at most `DEPTH` deep are looked at.
+        files: list of `Path`, all files of the tree; text files at most `DEPTH` deep are looked at.
         root: `Path`.
         names: `layouts.Names`.
         splits: `splits.Splits` of the tree.
@@ -46,14 +51,17 @@ def read_lists(files, root, names, splits, only=None):
 
     Raises:
         InputError: if a list names a picture that is not there, does not tell blurred from sharp, has lines of another
-            kind, or puts a pair into another split than another list.
+            kind, or puts a pair into another split, or gives it another sharp picture, than another line.
     """
-    found, lists, notes = {}, [], []
+    found, lists, notes, unread = {}, [], [], []
     for path in files:
-        if path.suffix != ".txt" or len(path.relative_to(root).parts) > DEPTH:
+        if path.suffix.lower() not in LISTS or len(path.relative_to(root).parts) > DEPTH:
+            continue
+        if only and not re.match(only, path.stem.lower()):
             continue
         lines = read_lines(path)
-        if not lines or (only and not re.match(only, path.stem.lower())):
+        if not lines:
+            unread += [path] if read_name(path.stem).split else []
             continue
         pairs, note = pairs_of(path, lines, root, names, splits)
         if note:
@@ -67,7 +75,12 @@ def read_lists(files, root, names, splits, only=None):
                     f"Lists put {pair.blurred} into two splits, {other.split or 'none'} and {pair.split or 'none'}: "
                     f"{', '.join(file.name for file in lists)}. Move those away that should not count"
                 )
-    return Lists([*found.values()], lists, notes)
+            if other.sharp != pair.sharp:
+                raise InputError(
+                    f"{path} and the lists before it give {pair.blurred} two sharp pictures, {other.sharp} and "
+                    f"{pair.sharp}: which is meant?"
+                )
+    return Lists([*found.values()], lists, notes, unread)
 
 
 def read_lines(path):
@@ -77,11 +90,13 @@ def read_lines(path):
         InputError: if most lines name two pictures, but some do not.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as programs of Windows write it
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return []
     lines = [line.replace("\\", "/") for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    named = [[word for word in re.split(r"[\s,;]+", line) if is_picture_name(word)] for line in lines]
+    named = [picture_names(line) for line in lines]
     good = [line for line in named if len(line) == 2]
     if not lines or 2 * len(good) < len(lines):
         return []
@@ -89,6 +104,15 @@ def read_lines(path):
         odd = lines[next(number for number, line in enumerate(named) if len(line) != 2)]
         raise InputError(f"{path} has a line that does not name two pictures: {odd.strip()!r}")
     return good
+
+
+def picture_names(line):
+    """The names of pictures in a line. Where a comma, a semicolon or a tab parts two, they may contain blanks."""
+    for separator in (r"\s*[,;\t]\s*", r"[\s,;]+"):
+        words = [word for word in re.split(separator, line.strip()) if is_picture_name(word)]
+        if len(words) == 2:
+            break
+    return words
 
 
 def is_picture_name(word):
@@ -125,6 +149,8 @@ def find_picture(name, path, root):
 
     Its path counts, not what links in it lead to: large sets often lie on another disk.
     """
+    if os.path.isabs(name):
+        name = os.path.relpath(name, root)
     if ".." in PurePath(name).parts:
         return None
     candidates = (base / name for base in (root, path.parent))

@@ -4,12 +4,14 @@ A folder NAME.lmdb holds `data.mdb`, where a picture's key is its path without e
 and `meta_info.txt`, with a line for each: "KEY.png (HEIGHT,WIDTH,CHANNELS) COMPRESSION".
 """
 
+import collections
 import functools
 import io
 import os
 import re
 from typing import NamedTuple
 
+from unet_deblur_tf.data.pictures import is_picture
 from unet_deblur_tf.errors import InputError, first_line
 
 LINE = re.compile(r"(?P<name>.+)\.\w+ \((?P<height>\d+),(?P<width>\d+),\d+\) \d+")
@@ -51,28 +53,43 @@ def find_lmdb_pictures(files):
         dict from `Path`, NAME.lmdb/KEY.png, to `LmdbPicture`.
 
     Raises:
-        InputError: if the package lmdb is missing, or a file is not as BasicSR writes it.
+        InputError: if the package lmdb is missing, or a file is not as BasicSR writes it; or if a folder NAME beside
+            it, which it was made of, has lost some of its pictures.
     """
-    found = {}
+    found, beside = {}, collections.Counter(path.parent for path in files if is_picture(path))
     for path in files:
-        if path.name == "data.mdb" and not path.parent.with_suffix("").is_dir():  # else its pictures lie beside it, too
-            found |= _read_index(path.parent)
+        if path.name != "data.mdb":
+            continue
+        folder, lines = path.parent.with_suffix(""), _index_lines(path.parent)
+        if beside[folder] == 0:
+            found |= _read_index(path.parent, lines)
+        elif beside[folder] < len(lines or ()):
+            raise InputError(
+                f"{path.parent} has {len(lines)} pictures, but {folder} only {beside[folder]}: move one of them elsewhere"
+            )
     return found
 
 
-def _read_index(folder):
+def _index_lines(folder):
+    """The lines of `meta_info.txt`; None if it cannot be read."""
+    try:
+        return [*filter(None, map(str.strip, (folder / "meta_info.txt").read_text().splitlines()))]
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _read_index(folder, lines):
     if not _is_installed():
         raise InputError(f'{folder} is an LMDB file, which needs: pip install "unet_deblur_tf[lmdb]"')
-    index = folder / "meta_info.txt"
-    try:
-        lines = index.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{folder} has no readable meta_info.txt beside data.mdb, as BasicSR writes it") from error
+    if lines is None:
+        raise InputError(f"{folder} has no readable meta_info.txt beside data.mdb, as BasicSR writes it")
     found = {}
-    for line in filter(None, map(str.strip, lines)):
+    for line in lines:
         match = LINE.fullmatch(line)
         if not match:
-            raise InputError(f"{index} has a line that is not 'NAME.png (HEIGHT,WIDTH,CHANNELS) LEVEL': {line!r}")
+            raise InputError(
+                f"{folder}/meta_info.txt has a line that is not 'NAME.png (HEIGHT,WIDTH,CHANNELS) LEVEL': {line!r}"
+            )
         path = folder / f"{match['name']}.png"
         size = int(match["width"]), int(match["height"])
         found[path] = LmdbPicture(f"{match['name']} in {folder}", str(folder / "data.mdb"), match["name"], size)

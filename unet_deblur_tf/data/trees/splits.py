@@ -3,6 +3,9 @@
 A folder names a split if its name has one split word and besides nothing, or a word for a side (`train_blur`), or if a
 folder beside it is called the same but for the split (`GoPro_train` and `GoPro_test`, `train2017` and `val2017`). Where
 folders of one path name different splits, the outer one counts, unless the inner one has a sibling of another split.
+
+Where names have words for several splits in another way, such as `GoPro_train` beside `HIDE_test`, it is not clear
+whether they mean them: `unclear` finds these.
 """
 
 import collections
@@ -21,7 +24,8 @@ class Splits:
 
     def __init__(self, paths, root, names=()):
         self.root = root
-        self._known = {*SIDES, *ON_REQUEST, *filter(None, names)}
+        self._sides = {*filter(None, names)}
+        self._known = {*SIDES, *ON_REQUEST, *self._sides}
         below = collections.defaultdict(set)
         for folder in {path.parent for path in paths}:
             parts = folder.relative_to(root).parts
@@ -31,15 +35,15 @@ class Splits:
 
     def _named(self, children):
         """A dict from those of some sibling folders that name a split to the split."""
-        readings = {name: read_name(name) for name in children}
+        readings = {name: read_name(name) for name in children if name.lower() not in self._sides}
         alike = collections.defaultdict(set)
         for reading in readings.values():
             if reading.split:
-                alike[reading.rest].add(reading.split)
+                alike[_plain(reading)].add(reading.split)
         return {
             name: reading.split
             for name, reading in readings.items()
-            if reading.split and (self._is_plain(reading) or len(alike[reading.rest]) > 1)
+            if reading.split and (self._is_plain(reading) or len(alike[_plain(reading)]) > 1)
         }
 
     def _is_plain(self, reading):
@@ -49,6 +53,28 @@ class Splits:
         """Of some folders below the root, those that name a split: a list of (number, split)."""
         named = (self._splits.get(folders[:number], {}).get(part) for number, part in enumerate(folders))
         return [(number, split) for number, split in enumerate(named) if split]
+
+    def unclear(self, paths):
+        """Two names with words for different splits that are not taken for them: of sibling folders, or of all files.
+
+        Args:
+            paths: list of `PurePath`, pictures of which no folder names a split.
+
+        Returns:
+            List of two names, or an empty list.
+        """
+        beside = collections.defaultdict(set)
+        for folder in {path.parent for path in paths}:
+            parts = folder.relative_to(self.root).parts
+            for number, part in enumerate(parts):
+                beside[parts[:number]].add(part)
+        stems = {path.stem for path in paths}
+        for names in [*beside.values(), stems]:
+            found = {name: split for name in sorted(names) if (split := read_name(name).split)}
+            first = {split: name for name, split in found.items()}
+            if len(first) > 1 and (names is not stems or len(found) == len(stems)):
+                return [*first.values()][:2]
+        return []
 
     def of(self, path):
         """The split of a picture: "train", "val", "test", or "" if no folder names one."""
@@ -67,3 +93,8 @@ class Splits:
         split = self.of(path)
         named = [number for number, other in self._found(folders) if other == split][:1]
         return [(number, part) for number, part in enumerate(folders) if number not in named]
+
+
+def _plain(reading):
+    """What a name says besides the split, however its words are joined: GoPro_train is as GOPRO_test."""
+    return reading.rest.replace("_", "")

@@ -77,19 +77,36 @@ def open_standard_set(name, data_dir, blur=None, sharp=None):
     root = Path(data_dir)
     if not root.is_dir():
         raise InputError(f"No such folder: {str(data_dir)!r}, for --data-dir")
-    if known.lists and any(re.match(known.lists, path.stem.lower()) for path in root.glob("*.txt")):
-        folder = root
-    else:
+    folder = root
+    if not has_lists(root, known):
         folder = find_folder(root, known)
+        above = folder.absolute().parent
+        folder = above if not has_lists(folder, known) and has_lists(above, known) else folder
     tree = read_tree(folder, "pairs", blur, sharp, known.lists or None)
     splits = tree.splits
     if known.split not in splits and set(splits) == {""}:
+        require_test_set_alone(folder, known, len(splits[""]))
         splits = {known.split: splits[""]}  # a folder of that part alone, such as test/HIDE/{input,target}
     if not splits.get(known.split):
         raise InputError(f"{folder} has no {known.split} part of {known.title}: {tree.summary}")
     found = len(splits[known.split])
     published = f"; the published {known.split} set has {known.images} pictures, not {found}"
     return splits, f"{known.title}: {tree.summary}{published if found != known.images else ''}"
+
+
+def has_lists(folder, known):
+    """Whether a folder has lists of the pairs of a set."""
+    return bool(known.lists) and any(re.match(known.lists, path.stem.lower()) for path in folder.glob("*.txt"))
+
+
+def require_test_set_alone(folder, known, count):
+    """Raises an InputError if so many pairs without a split are more than those that the set is scored on."""
+    if count > known.images:
+        what = "the list files that come with it" if known.lists else f"a folder {known.split}/"
+        raise InputError(
+            f"{folder} has {count} pairs, and nothing says which of them are the {known.images} of {known.title}'s "
+            f"{known.split} set: it needs {what}, or name the folder of that part"
+        )
 
 
 def find_folder(root, known):

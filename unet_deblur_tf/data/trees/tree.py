@@ -9,8 +9,6 @@ import itertools
 import re
 from typing import NamedTuple
 
-import numpy as np
-
 from unet_deblur_tf.data.pairs import Pair, evenly_spaced
 from unet_deblur_tf.data.pictures import (
     PICTURE_SUFFIXES,
@@ -19,22 +17,23 @@ from unet_deblur_tf.data.pictures import (
     find_files,
     is_picture,
     picture_size,
-    read_picture,
 )
 from unet_deblur_tf.data.trees.layouts import Names, words_of
 from unet_deblur_tf.data.trees.lists import read_lists
 from unet_deblur_tf.data.trees.lmdb_pictures import find_lmdb_pictures
+from unet_deblur_tf.data.trees.looks import doubts, first_of_two_halves
 from unet_deblur_tf.data.trees.matching import Twins, match_tree
 from unet_deblur_tf.data.trees.splits import Splits
 from unet_deblur_tf.errors import InputError
+from unet_deblur_tf.utils.formats import PHOTOS
 
 SPLIT_ORDER = ("train", "val", "test", "")
 MOST_FOLDERS = 3  # that a line names
-SAMPLE = 3  # photos looked at, for two halves of one scene
+# Pictures that data sets are not read from, and archives.
+NOT_READ = ({*PHOTOS, ".ppm", ".pgm"} - PICTURE_SUFFIXES) | {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
 GIVEN = 3  # of the folders in the given path, how many are looked at
 MANY = 20  # folders with the same file name
 BLURRED_WITHOUT_THE_WORD = {"lq", "out_of_focus"}
-ALIKE = 0.9  # correlation of two halves from which on they show one scene
 
 
 class Tree(NamedTuple):
@@ -69,7 +68,7 @@ def read_tree(root, kind=None, blur=None, sharp=None, lists=None):
     files = find_files(root, recursive=True)
     paths = list(filter(is_picture, files))
     if kind == "photos":
-        return photo_tree(root, paths)
+        return photo_tree(root, paths, certain=True)
     if kind == "side-by-side":
         return half_tree(root, paths)
     names = Names(blur, sharp)
@@ -82,13 +81,15 @@ def read_tree(root, kind=None, blur=None, sharp=None, lists=None):
     inside = find_lmdb_pictures(files)
     match = match_tree([*paths, *inside], root, blur, sharp)
     if match:
-        return pair_tree(root, match.name, match.pairs, inside, match.unused, found.notes)
+        require_lists_understood(root, found, match.pairs)
+        notes = [*found.notes, *not_read(files)]
+        return pair_tree(root, match.name, match.pairs, inside, match.unused, notes)
     if not paths:
         refuse_without_pictures(root)
     if kind == "pairs":
         refuse(root, paths, "no folder and no file name in it means blurred or sharp")
     refuse_what_could_be_pairs(root, paths)
-    return photo_tree(root, paths)
+    return photo_tree(root, paths, notes=not_read(files))
 
 
 def pair_tree(root, layout, twins, pictures, unused, notes=()):
@@ -103,11 +104,13 @@ def pair_tree(root, layout, twins, pictures, unused, notes=()):
         notes: list of str, what else to say.
 
     Raises:
-        InputError: if some pairs name a split and others do not.
+        InputError: if some pairs name a split and others do not, or it is not clear whether they do.
     """
     found, twins = twins, each_once(twins, root, lambda pair: (pair.split, pair.blurred, pair.sharp))
     splits = by_split(twins, pictures)
+    require_clear_splits(root, [pair.blurred for pair in twins if not pair.split])
     require_split_of_all(root, splits, next((pair.blurred for pair in twins if not pair.split), None))
+    require_pairs_of_all_splits(root, layout, splits, unused)
     first = twins[0]
     parts = [
         f"{root}: {layout}; {counts(splits)}",
@@ -117,7 +120,7 @@ def pair_tree(root, layout, twins, pictures, unused, notes=()):
     ]
     if unused:
         parts.append(f"not used: {len(unused)} other, such as {relative(root, unused[0])}")
-    parts += [*notes, *linked_again(found, twins)]
+    parts += [*notes, *linked_again(found, twins), *doubts([pair for each in splits.values() for pair in each])]
     return Tree(splits, False, "; ".join(parts))
 
 
@@ -129,6 +132,50 @@ def require_split_of_all(root, splits, first):
             f"{root} has {counts(splits)}: those without a split, such as {relative(root, first)}, could be of any. "
             f"Move them below a folder train/, val/ or test/, or elsewhere; others are in {others}"
         )
+
+
+def require_lists_understood(root, lists, pairs):
+    """Raises an InputError if nothing says which pairs are of which split but `Lists` that were not understood."""
+    reasons = [f"{path.relative_to(root).as_posix()} is not understood" for path in lists.unread] + lists.notes
+    if reasons and not any(pair.split for pair in pairs):
+        raise InputError(
+            f"{root} has {len(pairs)} pairs, and a list that may say which of them are of which split, but {reasons[0]}. "
+            "A line should name a blurred and a sharp picture, such as blur/1.png sharp/1.png. Or move it elsewhere"
+        )
+
+
+def not_read(files):
+    """What to say of pictures in formats that data sets are not read from, and of archives: a list of str."""
+    endings = collections.Counter(path.suffix.lower() for path in files if not path.name.startswith("."))
+    passed = [f"{count} {ending}" for ending, count in endings.most_common() if ending in NOT_READ]
+    return [f"not read: {', '.join(passed)}"] if passed else []
+
+
+def require_clear_splits(root, paths):
+    """Raises an InputError if names have words for splits in a way that does not tell whether they mean them.
+
+    Args:
+        root: `Path`.
+        paths: list of `PurePath` of pictures of which no folder names a split.
+    """
+    if unclear := Splits(paths, root).unclear(paths):
+        raise InputError(
+            f"It is not clear what is for training in {root}: {' and '.join(unclear)} name splits, but not as folders "
+            "that are called alike but for the split. Move the pictures to folders such as train/ and test/"
+        )
+
+
+def require_pairs_of_all_splits(root, layout, splits, unused):
+    """Raises an InputError if a split has pictures, but no pairs; it may have blurred pictures alone, as in REDS."""
+    finder = Splits(unused, root)
+    for path in unused:
+        split = finder.of(path)
+        alone = any(Names().side(part)[0] in ("blurred", "on request") for part in path.relative_to(root).parent.parts)
+        if split and splits and split not in splits and not alone:
+            raise InputError(
+                f"{root} has {counts(splits)} ({layout}), and {split} pictures that are in no pair, such as "
+                f"{relative(root, path)}. Name them as the others are named, in folders or lists, or move them elsewhere"
+            )
 
 
 def linked_again(found, kept):
@@ -157,20 +204,28 @@ def sequence_of(pair: Twins):
     return "/".join(filter(None, [pair.sequence, match and match[1]]))
 
 
-def photo_tree(root, paths):
-    """The `Tree` of sharp photos: those of its folders for splits, or else all under ""."""
+def photo_tree(root, paths, certain=False, notes=()):
+    """The `Tree` of sharp photos: those of its folders for splits, or else all under "".
+
+    Args:
+        root, paths: what was found.
+        certain: bool, a user said that these are photos.
+        notes: list of str, what else to say.
+    """
     if not paths:
         refuse_without_pictures(root)
     finder, splits = Splits(paths, root), collections.defaultdict(list)
     photos = each_once(paths, root, lambda path: (finder.of(path), path))
     for path in photos:
         splits[finder.of(path)].append(path)
+    if not certain:
+        require_clear_splits(root, splits.get("", ()))
     unused = splits.pop("") if len(splits) > 1 and "" in splits else []
     first = next(iter(splits.values()))[0]
     parts = [f"{root}: {counts(splits, 'sharp photos')}, such as {relative(root, first)}"]
     if unused:
         parts.append(f"not used: {len(unused)} in no folder for a split, such as {relative(root, unused[0])}")
-    return Tree(dict(splits), True, "; ".join([*parts, *linked_again(paths, photos)]))
+    return Tree(dict(splits), True, "; ".join([*parts, *notes, *linked_again(paths, photos)]))
 
 
 def half_tree(root, paths):
@@ -190,8 +245,10 @@ def half_tree(root, paths):
         splits[finder.of(path)].append(Pair(sequence, path.stem, blurred, sharp, blurred.size))
     if not paths:
         refuse_without_pictures(root)
+    require_clear_splits(root, [pair.blur.path for pair in splits.get("", ())])
     require_split_of_all(root, splits, next((pair.blur.path for pair in splits.get("", ())), None))
     parts = [f"{root}: blurred (left) and sharp (right) side by side", counts(splits), *linked_again(paths, pictures)]
+    parts += doubts([pair for each in splits.values() for pair in each])
     return Tree(dict(splits), False, "; ".join(parts))
 
 
@@ -239,9 +296,9 @@ def refuse_what_could_be_pairs(root, paths):
         if twins[0].name != twins[1].name and len({path.parent for path in paths}) == 2:
             refuse(root, paths, f"{one} and {other} hold pictures of the same names, as pairs do", *twins)
         refuse(root, paths, f"{one} and {other} hold pictures of the same names, as pairs do, and as albums may")
-    if twins := names_but_for_their_ends(paths):
+    if twins := names_but_for_a_word(paths):
         one, other = (relative(root, path) for path in twins)
-        refuse(root, paths, f"{one} and {other} are called the same but for their ends, as pairs are")
+        refuse(root, paths, f"{one} and {other} are called the same but for a word, as pairs are")
     if half := first_of_two_halves(paths):
         refuse(root, paths, f"{relative(root, half)} shows one scene twice, side by side: --as side-by-side takes that")
 
@@ -253,26 +310,59 @@ def means_blurred(name):
     return blurred or "_".join(words) in BLURRED_WITHOUT_THE_WORD
 
 
-def names_but_for_their_ends(paths):
-    """Two pictures of one folder that are called the same but for a last word, if half of all pictures are; or None."""
-    groups = collections.defaultdict(list)
-    for path in paths:
-        words = words_of(path.stem)
-        bare = words[:-1] if len(words) > 1 and not words[-1].isdigit() else words
-        groups[path.parent, tuple(bare)].append(path)
-    twins = [group for group in groups.values() if len(group) > 1]
-    return twins[0][:2] if twins and 2 * sum(map(len, twins)) >= len(paths) else None
+def without_word(stem, place):
+    """The words of a file's name as a tuple, without the first (0) or the last one (-1), if others are left."""
+    words = words_of(stem)
+    if len(words) > 1 and not words[place].isdigit():
+        del words[place]
+    return tuple(words)
+
+
+def names_but_for_a_word(paths):
+    """Two pictures of one folder that are called the same but for a word at one end, if half of all are; or None."""
+    for place in (-1, 0):
+        groups = collections.defaultdict(list)
+        for path in paths:
+            groups[path.parent, without_word(path.stem, place)].append(path)
+        twins = [group for group in groups.values() if len(group) > 1]
+        if twins and 2 * sum(map(len, twins)) >= len(paths):
+            return twins[0][:2]
+    return None
 
 
 def parallel_folders(root, paths):
-    """Two folders of which one has at least half of its file names in common with the other, or None."""
-    names, places = collections.defaultdict(set), collections.defaultdict(list)
-    for path in paths:
-        if path.stem not in names[path.parent]:
-            names[path.parent].add(path.stem)
-            places[path.stem].append(path.parent)
+    """Two folders of which one has at least half of its file names in common with the other, or None.
+
+    Where names do not agree as they are, they do without a word at one end that all in their folder have: 1_A.jpg.
+    """
     finder = Splits(paths, root)
-    bare = {folder: tuple(part for _, part in finder.without(folder / "x")) for folder in names}
+    bare = {path.parent: tuple(part for _, part in finder.without(path)) for path in paths}
+    return next(filter(None, (_parallel(bare, names) for names in _namings(paths))), None)
+
+
+def _namings(paths):
+    """Yields dicts from folders to the names of their pictures: as they are, without the first, and the last word."""
+    yield _by_folder((path.parent, path.stem) for path in paths)
+    for place in (0, -1):
+        ends = _by_folder((path.parent, (words_of(path.stem) or [""])[place]) for path in paths)
+        alike = {folder for folder, words in ends.items() if len(words) == 1}
+        yield _by_folder((path.parent, without_word(path.stem, place)) for path in paths if path.parent in alike)
+
+
+def _by_folder(items):
+    """A dict from folders to sets of what (folder, item) pairs them with."""
+    found = collections.defaultdict(dict)
+    for folder, item in items:
+        found[folder][item] = None
+    return {folder: found[folder].keys() for folder in found}
+
+
+def _parallel(bare, names):
+    """Two folders with names in common, see `parallel_folders`; `bare` has the folders' own names without a split."""
+    places = collections.defaultdict(list)
+    for folder, some in names.items():
+        for name in some:
+            places[name].append(folder)
     for folders in places.values():
         # A name that many albums have says little, and comparing all of these with each other takes long.
         pairs = itertools.combinations(folders, 2) if len(folders) <= MANY else itertools.pairwise(folders)
@@ -281,29 +371,6 @@ def parallel_folders(root, paths):
             if common >= min(len(names[one]), len(names[other])) and bare[one] != bare[other]:
                 return one, other
     return None
-
-
-def first_of_two_halves(paths):
-    """The first of some pictures, if the left halves of all of them look like the right ones; else None."""
-    some = evenly_spaced(paths, SAMPLE)
-    return some[0] if some and all(map(has_two_halves, some)) else None
-
-
-def has_two_halves(path):
-    """Whether a picture's left half correlates with its right half."""
-    try:
-        width, height = picture_size(path)
-        if width % 2 or width < 1.2 * height:
-            return False
-        grey = read_picture(path).mean(axis=2)
-    except InputError:
-        return False  # it is named when it is used
-    step = max(1, height // 64)
-    left, right = grey[::step, : width // 2 : step].ravel(), grey[::step, width // 2 :: step].ravel()
-    size = min(len(left), len(right))
-    if left.std() < 1 or right.std() < 1:
-        return False
-    return len(left) == len(right) and np.corrcoef(left[:size], right[:size])[0, 1] > ALIKE
 
 
 def refuse(root, paths, reason, *folders):

@@ -22,6 +22,7 @@ from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils import scripts
 from unet_deblur_tf.utils.hardware import instructions
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for ONNX Runtime 1.32
 WARM_UP = 2
 # Packages beyond this project's dependencies, and the extra that has each.
 EXTRAS = {"torch": "bench", "onnxruntime": "bench", "openvino": "bench", "onnx": "export", "tf2onnx": "export"}

@@ -42,10 +42,10 @@ class Visitor:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
-    def upload(self, content):
+    def upload(self, content, path="upload"):
         """Uploads bytes as photo.png; returns the status and the body of the answer, a list of one path."""
         head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="photo.png"\r\n\r\n'
-        return self.ask("gradio_api/upload", head + content + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
+        return self.ask(f"gradio_api/{path}", head + content + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
 
     def restore(self, *paths, **more):
         """Asks for files of the server to be restored, as the page does; returns the last message of the server."""

@@ -369,6 +369,11 @@ def test_a_file_above_the_limit_is_not_uploaded(running):
     assert "photo.png is not a picture, or it is damaged." in json.dumps(answer["output"]["data"])
 
 
+def test_sound_is_not_taken(running):
+    """Gradio would keep it for ever."""
+    assert running.upload(bytes(1000), "process_recording")[0] == 404
+
+
 def test_no_photo_is_an_error_in_a_sentence(running):
     answer = running.restore()
     assert answer["output"]["error"] == "Add a photo first."
@@ -470,6 +475,14 @@ def test_old_photos_go_without_a_visitor(served):
     until(lambda: not folder.exists())
 
 
+def test_what_came_of_an_upload_that_broke_off_goes_too(served):
+    _, path = served
+    partial = Path(path).parents[2] / "uploads/tmp123"
+    partial.write_bytes(b"x")
+    os.utime(partial, (time.time() - 61 * 60,) * 2)
+    until(lambda: not partial.exists())
+
+
 def test_the_server_calls_nobody(running):
     running.restore()
     asked = running.connections()
@@ -478,13 +491,14 @@ def test_the_server_calls_nobody(running):
 
 
 @pytest.mark.slow
-def test_the_command_ends_with_its_files(tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_the_command_ends_with_its_files(tmp_path, number, status):
     pytest.importorskip("gradio", reason="needs the extra app")
     with AppServer(tmp_path) as server:
         assert len([*tmp_path.glob("unet-deblur-app-*")]) == 1
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(number)
         _, said = server.process.communicate(timeout=60)
-    assert server.process.returncode == 143
+    assert server.process.returncode == status
     assert "Traceback" not in said
     assert not [*tmp_path.glob("unet-deblur-app-*")]
 

@@ -69,6 +69,15 @@ def test_results_are_not_replaced_unless_asked(folder, inverter, tmp_path):
     np.testing.assert_array_equal(read_pixels(tmp_path / "out/b.png"), 255 - COLOUR)
 
 
+def test_a_link_to_itself_and_a_pipe_do_not_stop_the_others(folder, inverter, tmp_path):
+    (folder / "loop.png").symlink_to("loop.png")
+    os.mkfifo(folder / "pipe.png")
+    names = [folder / name for name in ("loop.png", "pipe.png", "b.png")]
+    outcome = deblur(names, inverter, tmp_path / "out", progress=False)
+    assert outcome.failed == {names[0]: "there is no such file", names[1]: "cannot be looked at: it is no file"}
+    assert outcome.written == {names[2]: tmp_path / "out/b.png"}
+
+
 def test_originals_are_never_replaced(folder, inverter):
     before = (folder / "b.png").read_bytes()
     outcome = deblur(folder / "b.png", inverter, folder, overwrite=True, progress=False)

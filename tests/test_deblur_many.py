@@ -133,7 +133,13 @@ def test_the_command_says_what_it_did(folder, inverter, tmp_path):
 
 def test_lists(folder, inverter, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lines = [b"holiday/a.jpg\r\n", b"\n", b"holiday/day 2/*.png\n", b"caf\xe9.png\n", str(folder / "b.png").encode()]
+    lines = [
+        b"\xef\xbb\xbfholiday/a.jpg\r\n",
+        b"\n",
+        b"holiday/day 2/*.png\n",
+        b"caf\xe9.png\n",
+        str(folder / "b.png").encode(),
+    ]
     Path("[1] lists").mkdir()
     Path("[1] lists/a.txt").write_bytes(b"".join(lines))
     counts = many([], inverter, "out", lists=["[1] lists/a.txt"])

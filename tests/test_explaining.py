@@ -320,6 +320,11 @@ def test_a_box_of_a_reduced_picture_keeps_a_pixel():
         (["heatmaps", "blurred.png", "--model", "model.keras", "--sharp", "other.png"], "differ in size"),
         (["heatmaps", "blurred.png", "--model", "model.keras", "--box", "1,2,3"], "four whole numbers"),
         (["heatmaps", "blurred.png", "--model", "model.keras", "--box", "50,0,20,20"], "box must lie inside"),
+        (["heatmaps", "blurred.png", "--model", "model.keras", "--output", "."], "take the name of a file, not '.'"),
+        (
+            ["heatmaps", "blurred.png", "--model", "model.keras", "--output", "blurred.png", "--overwrite"],
+            "blurred.png is what is to be explained: choose another --output",
+        ),
         (["cost", "--size", "0x10"], "argument --size: must be WIDTHxHEIGHT"),
     ],
 )
@@ -343,6 +348,14 @@ def test_the_cost_command(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_the_cost_of_a_picture_for_which_tensorflow_does_not_count(tmp_path):
+    done = run_script_here("explain.py", "cost", "--variant", "lite", "--size", "65535x65535", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "keras-flops" not in done.stdout
+    assert "An output pixel depends on" in done.stdout
+
+
 def test_the_cost_command_with_all_variants(tmp_path):
     done = run_script_here("explain.py", "cost", "--variant", "all", "--size", "32x32", cwd=tmp_path)
     rows = [line.split() for line in done.stdout.splitlines()]

@@ -1,5 +1,7 @@
 """The forms for inference and for training compute what the network as built does."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -201,7 +203,7 @@ def test_what_is_wide_is_never_there_for_all_rows(monkeypatch):
     monkeypatch.setattr(LevelCompression, "_concatenate", recorded)
     fast(random_pictures(256, 64))
     bands = [[16 + 2, *(count - 2) * [16 + 2 + 2], 16 + 2] for count in (4, 8, 16)]
-    assert heights == [32, *sum(bands, [])]
+    assert heights == [32, *itertools.chain(*bands)]
 
 
 @pytest.mark.slow

@@ -1,7 +1,10 @@
 """Photos as people have them, through a network that inverts colours, exactly, so that what comes out is known."""
 
 import struct
+import threading
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -341,3 +344,47 @@ def test_a_format_that_cannot_hold_it(inverter, tmp_path, monkeypatch):
     outcome = deblur(tmp_path / "a.png", inverter, tmp_path / "out", progress=False)
     assert "No space left on device" in outcome.failed[tmp_path / "a.png"]
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["8.tif", "16.tif", "8.jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_in_the_header_is_that_of_the_upright_picture(tmp_path, orientation, kind):
+    path = tmp_path / kind
+    if kind == "16.tif":
+        tifffile.imwrite(path, DEEP, photometric="rgb", extratags=[(ORIENTATION, "H", 1, orientation, True)])
+    else:
+        Image.fromarray(COLOUR).save(path, exif=some_exif(orientation).tobytes())
+    height, width, _ = photos.read_photo(path).pixels.shape
+    assert photos.photo_size(path) == (width, height)
+
+
+def test_a_bmp_of_16_bits_for_all_colours(tmp_path):
+    """Five, six and five bits, as a header of 40 bytes and three masks say."""
+    masks = struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    pixels = struct.pack("<2H", 0xF800, 0x001F)  # red, blue
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, len(pixels), 0, 0, 0, 0)
+    start = 14 + len(header) + len(masks)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", start + 4, 0, 0, start) + header + masks + pixels)
+    np.testing.assert_array_equal(photos.read_photo(tmp_path / "a.bmp").pixels, [[[255, 0, 0], [0, 0, 255]]])
+
+
+def test_large_pictures_are_allowed_to_who_asks_alone(tmp_path, monkeypatch):
+    """Pillow's limit is one for all threads: here another one reads while it is lifted."""
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    lifted, opened = threading.Event(), Image.open
+
+    def slow_open(file):
+        if Image.MAX_IMAGE_PIXELS is None:
+            lifted.set()
+            time.sleep(0.2)
+        return opened(file)
+
+    monkeypatch.setattr(Image, "open", slow_open)
+    with ThreadPoolExecutor(1) as pool:
+        allowed = pool.submit(photos.read_photo, tmp_path / "a.png", allow_large=True)
+        assert lifted.wait(10)
+        with pytest.raises(InputError, match="has more than 10 pixels"):
+            photos.read_photo(tmp_path / "a.png")
+        np.testing.assert_array_equal(allowed.result().pixels, COLOUR)
+    assert Image.MAX_IMAGE_PIXELS == 10

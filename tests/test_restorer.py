@@ -143,7 +143,7 @@ def test_the_type_stays_and_values_are_rounded(dtype):
 def test_tiles_are_as_large_as_memory_allows(monkeypatch):
     monkeypatch.setattr(restorer, "restoring_bytes_per_pixel", lambda facts, runtime: 1000)
     restore = Restorer(build("unet"), scales=1)
-    for budget, tile in ((1e9, None), (0.5e9, 688), (1e7, 256)):
+    for budget, tile in ((1e9, None), (0.5e9, 688), (1e7, 512)):
         restore._memory = budget + 6 * 3 * 1000 * 900
         assert restore.tile_for(1000, 900) == tile
     # Rows of tiles across a wide picture count, too: 3000^2 * 1000 + 2 * 12 * 100_000 * 3000 bytes.
@@ -159,7 +159,7 @@ def test_tiles_are_as_large_as_memory_allows(monkeypatch):
 
 
 def test_a_memory_limit_leads_to_tiles():
-    assert Restorer(build("unet"), memory=1).tile_for(400, 400) == 256
+    assert Restorer(build("unet"), memory=1).tile_for(600, 600) == 512
     assert Restorer(build("unet"), memory=1e15).tile_for(4000, 4000) is None
 
 

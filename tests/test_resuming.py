@@ -219,6 +219,14 @@ def test_nothing_is_taken_over_from_a_run_without_an_epoch(folder, tmp_path, mon
     assert begun == [1]
 
 
+def test_a_network_that_training_did_not_write_stays(folder, tmp_path):
+    (tmp_path / "lite").mkdir()
+    (tmp_path / "lite/model.keras").write_text("precious")
+    with pytest.raises(InputError, match="was not made by training here, and would be replaced at the end"):
+        train.train(tmp_path, **SETTINGS | {"data": str(folder / "pairs")})
+    assert (tmp_path / "lite/model.keras").read_text() == "precious"
+
+
 @pytest.mark.slow
 def test_a_run_beside_a_finished_one_says_that_it_starts_anew(folder, tmp_path, monkeypatch, capsys):
     settings = SETTINGS | {"data": str(folder / "pairs"), "epochs": 1}

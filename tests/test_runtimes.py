@@ -1,6 +1,7 @@
 """Restoring in ONNX Runtime and OpenVINO: the same pictures as in TensorFlow, without TensorFlow."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -231,3 +232,20 @@ def test_out_of_memory_is_recognised(runtime):
         assert isinstance(converted._explained(RuntimeError(message)), OutOfMemory)
     other = RuntimeError("Got invalid dimensions for input")
     assert converted._explained(other) is other
+
+
+def test_onnxruntime_reports_nothing(tmp_path, thin_lite, conversions, picture):
+    """ONNX Runtime 1.32 writes files about what it will send, unless the environment forbids it before the import."""
+    Restorer(thin_lite, runtime="onnxruntime")(picture)  # so that it is converted
+    np.save(tmp_path / "picture.npy", picture)
+    code = (
+        "import sys, numpy as np\n"
+        "from unet_deblur_tf import Restorer\n"
+        f"Restorer({str(thin_lite)!r}, runtime='onnxruntime')(np.load({str(tmp_path / 'picture.npy')!r}))\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"TMPDIR": str(home), "HOME": str(home)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not [path for path in home.rglob("*") if path.is_file()]

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from unet_deblur_tf.data.pictures import read_picture
+from unet_deblur_tf.data.video_frames import extract_frames
 from unet_deblur_tf.restoring.deblur import deblur
+from unet_deblur_tf.restoring.video import restore_video
 
 
 def moving(path, sound=True, times=range(10), colorspace=None, pixel=None, pattern=False, **metadata):
@@ -97,15 +100,48 @@ def test_a_videos_shape_title_and_date_are_kept(inverter, tmp_path, suffix):
         assert (found["title"], found["creation_time"]) == ("Pond", date)
 
 
+def shown_by(source, a, b, c, d):
+    """Changes the matrix in the track header of a video: a place x, y is shown at a x + c y, b x + d y, moved."""
+    data = source.read_bytes()
+    before = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    place = data.index(before, data.index(b"tkhd"))
+    moved = [96 * -min(a, 0) + 64 * -min(c, 0), 96 * -min(b, 0) + 64 * -min(d, 0)]
+    one = 1 << 16
+    matrix = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, moved[0] * one, moved[1] * one, 1 << 30)
+    source.write_bytes(data[:place] + matrix + data[place + len(before) :])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+        ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+        ((0, -1, 1, 0), lambda p: np.rot90(p)),
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+        ((1, 0, 0, -1), lambda p: p[::-1]),
+        ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda p: p[::-1, ::-1].transpose(1, 0, 2)),
+    ],
+)
+def test_frames_come_out_as_they_are_shown(tmp_path, matrix, shown):
+    av = pytest.importorskip("av")
+    source = moving(tmp_path / "film.mp4")
+    with av.open(str(source)) as file:
+        expected = shown(next(file.decode(video=0)).to_ndarray(format="rgb24")).astype(int)
+    shown_by(source, *matrix)
+    restore_video(lambda picture: picture, source, tmp_path / "result.mp4")
+    with av.open(str(tmp_path / "result.mp4")) as file:
+        result = next(file.decode(video=0)).to_ndarray(format="rgb24")
+    assert result.shape == expected.shape
+    assert np.abs(result - expected).mean() < 4
+    extracted = read_picture(extract_frames(source, tmp_path / "cache")[0])
+    assert np.abs(extracted - expected).mean() < 1
+
+
 def test_a_turned_video_comes_out_upright(inverter, tmp_path):
     av = pytest.importorskip("av")
     source = moving(tmp_path / "film.mp4", pixel=Fraction(4, 3))
-    data = source.read_bytes()
-    # The matrix in the video's track header: from the identity to a quarter turn.
-    matrix = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-    place = data.index(matrix, data.index(b"tkhd"))
-    turned = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
-    source.write_bytes(data[:place] + turned + data[place + len(matrix) :])
+    shown_by(source, 0, 1, -1, 0)
     with av.open(str(source)) as file:
         first = next(file.decode(video=0))
     assert first.rotation % 360 == 270

@@ -12,7 +12,6 @@ import tensorflow as tf
 from unet_deblur_tf.acceleration.convolutions import Convolution
 from unet_deblur_tf.models.layers import double_size
 
-
 BANDS = 2  # times the factor of the coarsest level
 MARGIN = 2  # rows, at the output's resolution
 

@@ -35,14 +35,15 @@ class Server:
 
     def __init__(self, limits: Limits):
         _keep_gradio_quiet()
+        remove_stale(tempfile.gettempdir(), f"{FOLDER}*")  # of a server that was killed
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=True)
+        self._uploads = Path(self._folder.name) / "uploads"
+        os.environ["GRADIO_TEMP_DIR"] = str(self._uploads)  # Gradio looks at it when it is imported
         try:
             import gradio  # noqa: F401
         except ImportError as error:
             raise InputError(HINT) from error
         self._limits = limits
-        remove_stale(tempfile.gettempdir(), f"{FOLDER}*")  # of a server that was killed
-        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=True)
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(self._folder.name) / "uploads")
         self._work = Path(self._folder.name) / "work"
         self._work.mkdir()
         self._closed = threading.Event()
@@ -64,7 +65,7 @@ class Server:
         Raises:
             InputError: if the port is taken, or the machine does not have the address.
         """
-        _, address, _ = self.page.launch(
+        app, address, _ = self.page.launch(
             server_name=_as_in_addresses(host),
             server_port=_port(host, port),
             inbrowser=browser,
@@ -83,14 +84,20 @@ class Server:
             mcp_server=False,
             pwa=False,
         )
+        _refuse_recordings(app)
         self._networks.load_soon()
         threading.Thread(target=self._discard_old, daemon=True, name="discard old photos").start()
         return address
 
     def _discard_old(self):
-        """Deletes old photos until the server is closed. Gradio keeps those of a closed tab for an hour."""
+        """Deletes old photos until the server is closed. Gradio keeps those of a closed tab for an hour.
+
+        It keeps what of an upload had come when the visitor's connection broke, too.
+        """
         while not self._closed.wait(LOOK):
-            jobs.discard_old(self._work, self._limits.minutes)
+            os.utime(self._folder.name)  # or another server would take the folder for one that was left behind
+            for folder in (self._work, self._uploads):
+                jobs.discard_old(folder, self._limits.minutes)
 
     def close(self):
         """Stops the server and deletes the files of its visitors."""
@@ -105,6 +112,17 @@ def _keep_gradio_quiet():
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1"]))
+
+
+def _refuse_recordings(app):
+    """Refuses sound, which the page does not ask for: Gradio takes it from anybody, and never deletes it."""
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    def refuse(request):
+        return PlainTextResponse("Not found", 404)
+
+    app.router.routes.insert(0, Route("/gradio_api/process_recording", refuse, methods=["POST"]))  # the first counts
 
 
 def _as_in_addresses(host):

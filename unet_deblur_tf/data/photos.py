@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import threading
 import warnings
 import zlib
 from pathlib import Path
@@ -29,7 +30,11 @@ GREY = ("1", "L", "LA", "La")  # Pillow's modes
 ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
 # The TIFF tags that describe the photo instead of the file: description, camera, times, author, Exif, GPS.
 TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, EXIF_IFD, GPS_IFD)
+SIZE_TAGS = (0x0100, 0x0101)  # width and height
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, EXTRA_SAMPLES = 258, 262, 284, 338
+
+
+LOCK = threading.Lock()
 
 
 class Photo(NamedTuple):
@@ -102,7 +107,9 @@ def photo_size(path, allow_large: bool = False) -> tuple[int, int]:
         # For a PNG without EXIF data in its header, `getexif` would decode the pixels to look behind them.
         header_has_exif = picture.format != "PNG" or "exif" in picture.info
         turned = header_has_exif and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-        return picture.size[::-1] if turned else picture.size
+        # Of TIFF files, Pillow 12 and later turn the size, and earlier ones do not.
+        size = tuple(picture.tag_v2[tag] for tag in SIZE_TAGS) if picture.format == "TIFF" else picture.size
+        return size[::-1] if turned else size
 
 
 @contextlib.contextmanager
@@ -112,18 +119,20 @@ def _opened(path, allow_large, header=False):
     Yields:
         (bytes of the file, or None if only the header is needed, `PIL.Image.Image`).
     """
-    limit, data = Image.MAX_IMAGE_PIXELS, None
+    data = None
     try:
-        if allow_large:
-            Image.MAX_IMAGE_PIXELS = None
         with warnings.catch_warnings(), path.open("rb") as file:
             # Hide Pillow's warnings about damaged files: the error below says enough.
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             data = None if header else file.read()
-            with Image.open(file if header else io.BytesIO(data)) as picture:
+            with _limit_of_pixels(allow_large):
+                picture = Image.open(file if header else io.BytesIO(data))
+            with picture:
                 yield data, picture
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        with LOCK:
+            limit = Image.MAX_IMAGE_PIXELS
         raise InputError(
             f"{path} has more than {limit:,} pixels: if you trust its source, deblur takes it with --allow-large"
         ) from error
@@ -134,8 +143,18 @@ def _opened(path, allow_large, header=False):
         if "truncated" in str(error) and data and data.startswith(b"\xff\xd8\xff"):
             raise CutShort(f"{message}: --allow-damaged restores what is there") from error
         raise InputError(message) from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextlib.contextmanager
+def _limit_of_pixels(allow_large):
+    """Within the block, Pillow opens pictures of any size, or up to its limit. The setting is global, so one waits."""
+    with LOCK:
+        limit = Image.MAX_IMAGE_PIXELS
+        try:
+            Image.MAX_IMAGE_PIXELS = None if allow_large else limit
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _read(data, picture):
@@ -196,6 +215,8 @@ def _is_deep(picture):
     """Whether a channel has 16 bits. Pillow's mode shows that only for grey pictures."""
     if picture.format == "TIFF":
         return max(picture.tag_v2.get(BITS_PER_SAMPLE, (1,))) == 16 and picture.mode not in ("F", "I")
+    if picture.format == "BMP":
+        return False  # BGR;16 is 16 bits for all three colours
     # The last of the four entries of a tile holds the decoder's arguments; the first of those is the raw mode.
     modes = [arguments if isinstance(arguments, str) else arguments[0] for *_, arguments in picture.tile if arguments]
     return any(";16" in str(mode) for mode in [picture.mode, *modes])

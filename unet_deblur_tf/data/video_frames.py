@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from unet_deblur_tf.data.pictures import find_pictures
+from unet_deblur_tf.data.video_display import display_of
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import default_cache, make_folder, remove_stale, rename_once
 
@@ -51,7 +52,7 @@ def _extract(path, folder):
             stream.thread_type = "AUTO"
             bar = tqdm(video.decode(stream), f"Frames of {path.name}", stream.frames or None, unit="frame")
             for number, frame in enumerate(bar):
-                upright = np.rot90(frame.to_ndarray(format="bgr24"), frame.rotation // 90)
+                upright = display_of(frame).upright(frame.to_ndarray(format="bgr24"))
                 file = str(partial / f"{number:06}.png")
                 if not cv2.imwrite(file, np.ascontiguousarray(upright), [cv2.IMWRITE_PNG_COMPRESSION, 1]):
                     raise InputError(f"Cannot write to {folder.parent}: is the disk full?")

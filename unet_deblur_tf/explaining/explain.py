@@ -16,6 +16,8 @@ from unet_deblur_tf.models.transforms import has_naf_blocks, receptive_radius, s
 from unet_deblur_tf.models.unet import build
 from unet_deblur_tf.utils.files import make_folder, write_by_rename
 
+COUNTED = 30_000**2  # pixels up to which TensorFlow counts FLOPs; for four times as many it ends the process
+
 
 def explain_picture(
     image: Path,
@@ -50,6 +52,9 @@ def explain_picture(
     Raises:
         InputError: if a file cannot be read or written, or exists already, or the options do not fit the picture.
     """
+    for path in filter(None, (output, raw)):
+        if not path.name:
+            raise InputError(f"--output and --raw take the name of a file, not {str(path)!r}")
     output = output if output.suffix else output.with_suffix(".png")
     chart = output.with_name(f"{output.stem}_gates.png")
     raw = raw and raw.with_suffix(".npz")
@@ -58,6 +63,8 @@ def explain_picture(
     targets = [output, *([chart] if has_gates else []), *([raw] if raw else [])]
     _refuse_to_replace(targets, overwrite)
     for target in targets:
+        if any(read and target.exists() and target.samefile(read) for read in (image, sharp)):
+            raise InputError(f"{target} is what is to be explained: choose another --output")
         make_folder(target.parent)
 
     blurred, size = _picture(image, largest)
@@ -138,9 +145,10 @@ def explain_cost(
 
 def _notes(network, size, flops):
     """Lines about the count of keras-flops and the receptive field."""
-    counted = keras_flops.count(network, *size)
-    difference = f"{flops / counted - 1:+.2%}"
-    yield f"\nkeras-flops counts {counted / 1e9:.3f} GFLOPs, without resizing: the total here differs by {difference}."
+    if size[0] * size[1] <= COUNTED:
+        counted = keras_flops.count(network, *size)
+        by = f"{flops / counted - 1:+.2%}"
+        yield f"\nkeras-flops counts {counted / 1e9:.3f} GFLOPs, without resizing: the total here differs by {by}."
     radius = receptive_radius(network)
     beyond = ", and through squeeze-and-excitation on means over the picture" if squeeze_layers(network) else ""
     yield f"An output pixel depends on at most {radius} pixels around it{beyond}."

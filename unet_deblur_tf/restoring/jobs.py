@@ -4,8 +4,10 @@ jobs = find_jobs("holiday/", "restored", recursive=True)
 jobs.targets                               # {holiday/a.jpg: restored/a.jpg, ...}
 """
 
+import errno
 import glob
 import itertools
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -77,20 +79,25 @@ def _plan(inputs, output, recursive, compare):
         if files is None:
             failed[Path(argument)] = "there is no such file"
             continue
-        new = {path: output / output_name(name) for path, name in files if path.resolve() not in known}
+        new = {path: output / output_name(name) for path, name in files if _real(path) not in known}
         jobs.update(new)
-        known.update(path.resolve() for path in new)
+        known.update(map(_real, new))
     taken, originals = {}, {_identity(source) for source in jobs} - {None}
     for source, target in list(jobs.items()):
         to_write = [target, comparison_name(target)] if compare else [target]
-        clash = next((path for path in to_write if path.resolve() in taken or _identity(path) in originals), None)
+        clash = next((path for path in to_write if _real(path) in taken or _identity(path) in originals), None)
         if clash:
-            owner = taken.get(clash.resolve(), "an original")
+            owner = taken.get(_real(clash), "an original")
             failed[source] = f"its result {clash} would replace {owner}: restore it with another --output"
             del jobs[source]
         else:
-            taken.update({path.resolve(): f"the result of {source}" for path in to_write})
+            taken.update({_real(path): f"the result of {source}" for path in to_write})
     return jobs, failed
+
+
+def _real(path):
+    """A path without links, as str. Unlike `Path.resolve`, it takes a link to itself, which is no file."""
+    return os.path.realpath(path)
 
 
 def _identity(path):
@@ -114,6 +121,8 @@ def _find(argument, output, recursive):
         files = _without_results(filter(_is_known, entries), path, output)
         return [(file, file.relative_to(path)) for file in files]
     if str(argument) and path.exists():
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "it is no file")  # but a pipe, for which reading would wait
         return [(path, Path(path.name))]
     matches = [Path(match) for match in glob.glob(str(argument), recursive=True) if Path(match).is_file()]
     root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
@@ -122,8 +131,9 @@ def _find(argument, output, recursive):
 
 def _without_results(files, root, output):
     """Sorts files, and drops the results of earlier calls if the output folder is inside `root`."""
-    inside = root.resolve() in output.resolve().parents
-    return sorted(file for file in files if not (inside and output.resolve() in file.resolve().parents))
+    results = Path(_real(output))
+    inside = Path(_real(root)) in results.parents
+    return sorted(file for file in files if not (inside and results in Path(_real(file)).parents))
 
 
 def _is_known(path):

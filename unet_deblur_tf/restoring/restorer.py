@@ -6,7 +6,7 @@
     sharp = restore(blurred)                   # from and to uint8 or uint16 (height, width, 3)
 
 The network runs at several sizes of the picture, from coarse to fine (see `models.scales`). A picture that does not fit
-in memory is restored in tiles, with the same result (except for NAFNet, see `tiled`).
+in memory is restored in tiles, with the same result if they are large (docs/restoring.md; not for NAFNet, see `tiled`).
 """
 
 import itertools
@@ -31,7 +31,7 @@ from unet_deblur_tf.utils.precision import advice
 if TYPE_CHECKING:
     import keras
 
-SMALLEST_CHOSEN = 256  # pixels: the smallest tiles that are chosen, however little memory there is
+SMALLEST_CHOSEN = 512  # pixels: the smallest tiles that are chosen, however little memory there is
 RESERVE = 0.1e9  # bytes of memory that are left unused
 ROWS = 256  # of a picture, which are blended at once
 # Bytes per pixel that several scales keep beside the tiles, in float32: the picture and its results, small and large.

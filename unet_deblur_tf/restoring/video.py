@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from unet_deblur_tf.data.video_display import display_of
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.files import write_by_rename
 from unet_deblur_tf.utils.formats import format_notes
@@ -49,7 +50,7 @@ def restore_video(
         raise InputError(f"{source} cannot be restored as a video: {error}") from error
     notes += format_notes(source, target)
     height, width = _upright(first).shape[:2]
-    shown = (first.height, first.width) if first.rotation % 180 == 0 else (first.width, first.height)
+    shown = (first.width, first.height) if display_of(first).quarter_turns % 2 else (first.height, first.width)
     return notes + ([f"now {width}x{height}"] if shown != (height, width) else [])
 
 
@@ -129,7 +130,7 @@ def _add_encoder(writer, pictures, first):
     if pictures.codec_context.colorspace == RGB:  # the result is coded in another way, see `_matrix`
         stream.codec_context.colorspace = _matrix(first)
     if shape := pictures.sample_aspect_ratio:  # of a pixel, which can be other than square
-        stream.codec_context.sample_aspect_ratio = shape if first.rotation % 180 == 0 else 1 / shape
+        stream.codec_context.sample_aspect_ratio = 1 / shape if display_of(first).quarter_turns % 2 else shape
     return stream
 
 
@@ -152,5 +153,5 @@ def _matrix(frame):
 
 def _upright(frame):
     """A frame as it is shown, uint8 RGB, cropped to even sides: colours are coded at half the resolution."""
-    picture = np.rot90(frame.to_ndarray(format="rgb24", src_colorspace=_matrix(frame)), frame.rotation // 90)
+    picture = display_of(frame).upright(frame.to_ndarray(format="rgb24", src_colorspace=_matrix(frame)))
     return np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])

@@ -16,6 +16,7 @@ from unet_deblur_tf.models.finding import next_version
 from unet_deblur_tf.training import checkpoints, distribution
 from unet_deblur_tf.training.checkpoints import state
 from unet_deblur_tf.utils.files import write_by_rename
+from unet_deblur_tf.utils.scripts import ENDING
 
 
 def training_callbacks(run):
@@ -119,7 +120,7 @@ class ReduceOnPlateau(keras.callbacks.ReduceLROnPlateau):
 
 
 class StopAtStep(keras.callbacks.Callback):
-    """Stops training after Ctrl-C or SIGTERM at the end of the current step. A second signal stops it at once.
+    """Stops training after Ctrl-C, SIGTERM or SIGHUP at the end of the current step. A second signal stops it at once.
 
     Raises:
         Stopped: in the main thread, from `fit`.
@@ -134,8 +135,9 @@ class StopAtStep(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if threading.current_thread() is not threading.main_thread():
             return  # Python delivers signals only to the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+        for number in (signal.SIGINT, *ENDING):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
 
     def _note(self, number, frame):
         if self.received is not None:

@@ -167,6 +167,7 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
     Raises:
         InputError: see `train`.
     """
+    require_no_other_network(base)
     strategy = distribution.strategy()  # before any other use of TensorFlow
     devices = strategy.num_replicas_in_sync
     if settings.batch_size % devices:
@@ -206,6 +207,15 @@ def prepare(base, settings, cache_dir=None, data_dir=None, cache="auto", fresh=F
         shutil.rmtree(base / "logs" / str(next_version(base)), ignore_errors=True)
         checkpoints.begin(work, {**recorded, **which})
     return Run(base, settings, strategy, epochs_done, network, model, store, validation, pairs["test"], fresh)
+
+
+def require_no_other_network(base: Path) -> None:
+    """Raises an `InputError` if the folder has a network that no run put there, and that this one would replace."""
+    if (base / "model.keras").exists() and not (base / "run.json").exists():
+        raise InputError(
+            f"{base / 'model.keras'} was not made by training here, and would be replaced at the end: move it, or "
+            "choose another --output"
+        )
 
 
 def tell_of_finished_run(base: Path, settings: Settings) -> None:

@@ -21,7 +21,7 @@ def make_folder(path: str | Path) -> None:
         InputError: if the folder cannot be created or written to.
     """
     path = Path(path)
-    probe = path / f".probe-{os.getpid()}"
+    probe = path / f".probe-{uuid.uuid4().hex}"
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.touch()

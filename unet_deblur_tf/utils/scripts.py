@@ -9,6 +9,9 @@ import tempfile
 from unet_deblur_tf.errors import InputError, Stopped, first_line
 from unet_deblur_tf.utils.hardware import has_slow_onednn
 
+# Besides Ctrl-C: what `kill` sends, and what a closed terminal sends, which Windows does not have.
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 def quiet_tensorflow():
     """Imports TensorFlow without its start-up messages, and Keras with the settings that the commands need.
@@ -60,13 +63,15 @@ def _held_back():
 def run(main, arguments):
     """Runs the `main(arguments)` of a command. Errors are reported in one line instead of a stack trace.
 
-    The exit status is 2 for bad input, 1 for an error of the operating system (such as a full disk), 130 after Ctrl-C
-    and 143 after SIGTERM.
+    The exit status is 2 for bad input, 1 for an error of the operating system (such as a full disk), 130 after Ctrl-C,
+    143 after SIGTERM, and 129 if the terminal was closed (not with nohup).
     """
     program = os.path.basename(sys.argv[0])
     with contextlib.suppress(AttributeError, ValueError):  # not a file, or closed
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _terminate)
     try:
         main(arguments)
     except InputError as error:
@@ -76,7 +81,7 @@ def run(main, arguments):
         print(f"{program}: error: {first_line(error)}", file=sys.stderr)
         sys.exit(1)
     except Stopped as stopped:
-        name = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[stopped.signal]
+        name = "interrupted" if stopped.signal == signal.SIGINT else "terminated"
         print(f"\n{program}: {name}{stopped.advice and ': ' + stopped.advice}", file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
@@ -85,7 +90,7 @@ def run(main, arguments):
 
 
 def _terminate(number, frame):
-    """Turns SIGTERM into an exception, like Ctrl-C, so that temporary files are removed."""
+    """Turns SIGTERM or SIGHUP into an exception, like Ctrl-C, so that temporary files are removed."""
     raise Stopped(number)
 
 

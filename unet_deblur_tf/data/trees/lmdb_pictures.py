@@ -65,7 +65,8 @@ def find_lmdb_pictures(files):
             found |= _read_index(path.parent, lines)
         elif beside[folder] < len(lines or ()):
             raise InputError(
-                f"{path.parent} has {len(lines)} pictures, but {folder} only {beside[folder]}: move one of them elsewhere"
+                f"{path.parent} has {len(lines)} pictures, but {folder} only {beside[folder]}: "
+                "move one of them elsewhere"
             )
     return found
 

@@ -139,8 +139,9 @@ def require_lists_understood(root, lists, pairs):
     reasons = [f"{path.relative_to(root).as_posix()} is not understood" for path in lists.unread] + lists.notes
     if reasons and not any(pair.split for pair in pairs):
         raise InputError(
-            f"{root} has {len(pairs)} pairs, and a list that may say which of them are of which split, but {reasons[0]}. "
-            "A line should name a blurred and a sharp picture, such as blur/1.png sharp/1.png. Or move it elsewhere"
+            f"{root} has {len(pairs)} pairs, and a list that may say which of them are of which split, but "
+            f"{reasons[0]}. A line should name a blurred and a sharp picture, such as blur/1.png sharp/1.png. "
+            "Or move it elsewhere"
         )
 
 
@@ -174,7 +175,7 @@ def require_pairs_of_all_splits(root, layout, splits, unused):
         if split and splits and split not in splits and not alone:
             raise InputError(
                 f"{root} has {counts(splits)} ({layout}), and {split} pictures that are in no pair, such as "
-                f"{relative(root, path)}. Name them as the others are named, in folders or lists, or move them elsewhere"
+                f"{relative(root, path)}. Name them as the others are, in folders or lists, or move them elsewhere"
             )
 
 

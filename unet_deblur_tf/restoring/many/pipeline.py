@@ -1,5 +1,6 @@
 """Restores any number of files: the pipeline, from the arguments to `failed.jsonl`."""
 
+import codecs
 import json
 import logging
 import multiprocessing
@@ -161,7 +162,9 @@ def _arguments(pipeline, inputs, lists, here):
 def _lines(path):
     """Yields the lines of a text file but the empty ones. `ReadAllFromText` would take its path for a pattern."""
     with FileSystems.open(path) as file:
-        for line in file:
+        for number, line in enumerate(file):
+            if number == 0:
+                line = line.removeprefix(codecs.BOM_UTF8)  # programs of Windows write it
             if line := line.decode(errors="backslashreplace").strip():
                 yield line
 

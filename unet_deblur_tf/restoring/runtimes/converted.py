@@ -144,6 +144,7 @@ def _digest(contents):
 
 
 def _load_in_onnxruntime(contents):
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or ONNX Runtime 1.32 reports its use to its authors
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

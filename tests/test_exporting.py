@@ -290,6 +290,7 @@ def test_the_command(base, tmp_path):
     ("options", "message"),
     [
         (dict(model="none.keras"), "No such model: none.keras"),
+        (dict(model=""), "No such model: a name is missing"),
         (dict(format="litert"), "needs --size"),
         (dict(size=(20, 30)), "--size is for --format litert, not savedmodel"),
         (dict(format="onnx", max_pixels=5), "--max-pixels is for --format savedmodel, not onnx"),

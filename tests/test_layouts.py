@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from unet_deblur_tf.data.pairs import measure_pairs
 from unet_deblur_tf.data.pictures import picture_size, read_picture
 from unet_deblur_tf.data.sources import open_source
-from unet_deblur_tf.data.trees import tree
+from unet_deblur_tf.data.trees import unnamed
 from unet_deblur_tf.data.trees.layouts import LAYOUTS, Names, Reading, read_name
 from unet_deblur_tf.errors import InputError
 
@@ -665,10 +665,10 @@ def test_a_list_of_pictures_that_are_not_here_is_passed_over(make_tree):
 
 def test_many_albums_with_one_name_in_common_are_no_pairs(tmp_path):
     paths = [tmp_path / f"album{n}/{name}.jpg" for n in range(1000) for name in ("cover", f"a{n}", f"b{n}")]
-    assert tree.parallel_folders(tmp_path, paths) is None
+    assert unnamed.parallel_folders(tmp_path, paths) is None
     shaken = [tmp_path / f"shaken/a{n}.jpg" for n in range(10)]
     tripod = [tmp_path / f"tripod/a{n}.jpg" for n in range(5)]
-    assert tree.parallel_folders(tmp_path, [*paths[:90], *shaken, *tripod]) == (
+    assert unnamed.parallel_folders(tmp_path, [*paths[:90], *shaken, *tripod]) == (
         tmp_path / "shaken",
         tmp_path / "tripod",
     )

@@ -27,8 +27,8 @@ from unet_deblur_tf.data.pairs import Pair, choose_split, common_size, digest_of
 from unet_deblur_tf.data.pictures import each_once, find_files, find_pictures, read_picture
 from unet_deblur_tf.data.store import PictureStore
 from unet_deblur_tf.data.trees.layouts import Names
+from unet_deblur_tf.data.trees.refusals import require_clear_splits
 from unet_deblur_tf.data.trees.splits import Splits
-from unet_deblur_tf.data.trees.tree import require_clear_splits
 from unet_deblur_tf.data.video_frames import extract_frames
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.formats import VIDEOS, is_video

@@ -11,8 +11,9 @@ from unet_deblur_tf.data.pairs import Pair, by_sequence, choose_split
 from unet_deblur_tf.data.pictures import find_pictures
 from unet_deblur_tf.data.store import PictureStore
 from unet_deblur_tf.data.synthesis import generated
+from unet_deblur_tf.data.trees.refusals import counts
 from unet_deblur_tf.data.trees.standard_sets import SETS, find_folder, open_standard_set
-from unet_deblur_tf.data.trees.tree import counts, read_tree
+from unet_deblur_tf.data.trees.tree import read_tree
 from unet_deblur_tf.errors import InputError
 
 ACCEPTED = f"'synthetic', 'frames', a set ({', '.join(SETS)}), a folder of pairs, or a folder of sharp photos"

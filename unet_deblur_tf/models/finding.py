@@ -42,19 +42,21 @@ def find_model(model: str | Path | None = None, models: str | Path = MODELS) -> 
         return path
     if versions(path):
         return path / str(versions(path)[-1])
-    if path.exists():
+    if named and path.exists():
         raise InputError(f"{path} is neither a .keras file nor a SavedModel folder, nor does it hold numbered versions")
     if shipped := pretrained.find(named):
         return shipped
     raise InputError(
-        f"No such model: {named}. --model takes a .keras file, a folder that training wrote, '{LATEST}', "
+        f"No such model: {named or 'a name is missing'}. --model takes a .keras file, a folder that training wrote, '{LATEST}', "
         f"or a network that comes with the package: {', '.join(pretrained.manifest()['networks'])}"
     )
 
 
 def find_newest(model: str | Path | None = None, models: str | Path = MODELS) -> Path:
     """As `find_model`, except that None stands for the newest network under `models`, if there is one."""
-    return find_model(model or (LATEST if newest_version(models) else None), models)
+    if model is None and newest_version(models):
+        model = LATEST
+    return find_model(model, models)
 
 
 def keras_file(path: Path) -> Path:

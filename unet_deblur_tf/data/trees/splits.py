@@ -26,12 +26,7 @@ class Splits:
         self.root = root
         self._sides = {*filter(None, names)}
         self._known = {*SIDES, *ON_REQUEST, *self._sides}
-        below = collections.defaultdict(set)
-        for folder in {path.parent for path in paths}:
-            parts = folder.relative_to(root).parts
-            for number, part in enumerate(parts):
-                below[parts[:number]].add(part)
-        self._splits = {parent: self._named(children) for parent, children in below.items()}
+        self._splits = {parent: self._named(children) for parent, children in _below(paths, root).items()}
 
     def _named(self, children):
         """A dict from those of some sibling folders that name a split to the split."""
@@ -63,13 +58,8 @@ class Splits:
         Returns:
             List of two names, or an empty list.
         """
-        beside = collections.defaultdict(set)
-        for folder in {path.parent for path in paths}:
-            parts = folder.relative_to(self.root).parts
-            for number, part in enumerate(parts):
-                beside[parts[:number]].add(part)
         stems = {path.stem for path in paths}
-        for names in [*beside.values(), stems]:
+        for names in [*_below(paths, self.root).values(), stems]:
             found = {name: split for name in sorted(names) if (split := read_name(name).split)}
             first = {split: name for name, split in found.items()}
             if len(first) > 1 and (names is not stems or len(found) == len(stems)):
@@ -93,6 +83,16 @@ class Splits:
         split = self.of(path)
         named = [number for number, other in self._found(folders) if other == split][:1]
         return [(number, part) for number, part in enumerate(folders) if number not in named]
+
+
+def _below(paths, root):
+    """A dict from each folder above some pictures, as a tuple of its parts below the root, to the folders in it."""
+    below = collections.defaultdict(set)
+    for folder in {path.parent for path in paths}:
+        parts = folder.relative_to(root).parts
+        for number, part in enumerate(parts):
+            below[parts[:number]].add(part)
+    return below
 
 
 def _plain(reading):

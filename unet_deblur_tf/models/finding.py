@@ -47,8 +47,8 @@ def find_model(model: str | Path | None = None, models: str | Path = MODELS) -> 
     if shipped := pretrained.find(named):
         return shipped
     raise InputError(
-        f"No such model: {named or 'a name is missing'}. --model takes a .keras file, a folder that training wrote, '{LATEST}', "
-        f"or a network that comes with the package: {', '.join(pretrained.manifest()['networks'])}"
+        f"No such model: {named or 'a name is missing'}. --model takes a .keras file, a folder that training wrote, "
+        f"'{LATEST}', or a network that comes with the package: {', '.join(pretrained.manifest()['networks'])}"
     )
 
 

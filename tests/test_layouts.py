@@ -77,6 +77,7 @@ TREES = {
     "A and B as sequences": lambda s, n: [f"{s}/{'AB'[n % 2]}/{kind}/{n}.png" for kind in ("blur", "sharp")],
     "names": lambda s, n: [f"{s}/00{n}_{kind}.png" for kind in ("blur", "sharp")],
     "names first": lambda s, n: [f"{s}/{kind}_{n}.jpg" for kind in ("blurred", "gt")],
+    "names alone": lambda s, n: [f"{s}/scene {n}/{kind}.png" for kind in ("blurred", "sharp")],
     "capitals": lambda s, n: [f"{s.upper()}/{kind}/{n}.png" for kind in ("LQ", "GT")],
     "other endings": lambda s, n: [f"{s}/blur/{n}.jpg", f"{s}/sharp/{n}.png"],
     "RSBlur": lambda s, n: [f"{s}/0001/{n}/real_blur/real_blur.png", f"{s}/0001/{n}/gt/gt_sharp.png"],

@@ -79,7 +79,7 @@ def evaluate_sets(
             lacks a picture.
     """
     names = [str(name) for name in data]
-    if len(set(names)) < len(names):
+    if len({Path(name).resolve() for name in names}) < len(names):
         raise InputError(f"--data names the same twice: {' '.join(names)}")
     folders = report_folders(report, names, overwrite) if report else {}
     sources = {name: open_source(name, blur, difficulty, cache_dir, data_dir, sharp, kind) for name in names}

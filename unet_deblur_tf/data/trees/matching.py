@@ -2,7 +2,7 @@
 
 1. The innermost folder whose name means blurred or sharp decides for a picture; weak words count only where nothing
    else does, and only if both sides stand beside each other and have the same file names.
-2. Where no folder names a side, file names do: `0_blur.png` beside `0_sharp.png`.
+2. Where no folder names a side, file names do: `0_blur.png` beside `0_sharp.png`, or `0/blur.png` and `0/sharp.png`.
 3. A blurred and a sharp picture are a pair if their paths agree once the words for the side are taken out: of folders,
    and of file names where these do not agree as they are (`blur_1.png` and `gt_1.png`).
 4. Where a sharp folder stands beside folders for splits with pictures that nothing names, these are the blurred side if
@@ -121,6 +121,9 @@ def find_sides(paths, names, splits):
         by_name = [side_by_file_name(path, names, splits) for path in paths]
         if tells(by_name):
             return by_name
+        by_whole_name = [side_by_file_name(path, names, splits, whole=True) for path in paths]
+        if all(side.side for side in by_whole_name):
+            return by_whole_name
     if names.blur is None and not of_side(sides, "blurred"):
         return with_unnamed_blurred(sides)
     return sides
@@ -159,12 +162,16 @@ def side_by_folders(path, names, splits):
     return Side(side, word, folders, splits.of(path), path)
 
 
-def side_by_file_name(path, names, splits):
-    """The `Side` of a picture by its own name: a word for a side at its beginning or end."""
+def side_by_file_name(path, names, splits, whole=False):
+    """The `Side` of a picture by its own name: a word for a side at its beginning or end.
+
+    With `whole`, it may be the whole name, too. That counts only where it says the side of all pictures, such as of
+    SCENE/blur.png and SCENE/sharp.png.
+    """
     folders = tuple(part for _, part in splits.without(path))
     words = [word for word in words_of(path.stem) if not word.isdigit()]
     numbered = any(word.isdigit() for word in words_of(path.stem))
-    for word in dict.fromkeys((words[0], words[-1])) if words and (len(words) > 1 or numbered) else ():
+    for word in dict.fromkeys((words[0], words[-1])) if words and (len(words) > 1 or numbered or whole) else ():
         side, weak = names.side(word)
         if side in ("blurred", "sharp") and not weak:
             return Side(side, word, folders, splits.of(path), path)

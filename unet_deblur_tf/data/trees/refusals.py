@@ -9,6 +9,7 @@ from unet_deblur_tf.data.trees.splits import Splits
 from unet_deblur_tf.errors import InputError
 
 SPLIT_ORDER = ("train", "val", "test", "")
+ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
 
 
 def require_split_of_all(root, splits, first):
@@ -64,8 +65,9 @@ def refuse_without_pictures(root):
     endings = collections.Counter(path.suffix.lower() for path in root.rglob("*") if path.is_file())
     there = ", ".join(f"{count} {ending or 'without ending'}" for ending, count in endings.most_common(4)) or "no files"
     kinds = ", ".join(sorted(PICTURE_SUFFIXES))
+    unpack = ". Unpack archives first" if ARCHIVES & endings.keys() else ""
     raise InputError(
-        f"No pictures in {str(root)!r}, nor below; there are {there}. Pairs and photos are read from {kinds}"
+        f"No pictures in {str(root)!r}, nor below; there are {there}. Pairs and photos are read from {kinds}{unpack}"
     )
 
 

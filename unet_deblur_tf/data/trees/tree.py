@@ -23,6 +23,7 @@ from unet_deblur_tf.data.trees.lmdb_pictures import find_lmdb_pictures
 from unet_deblur_tf.data.trees.looks import doubts
 from unet_deblur_tf.data.trees.matching import Twins, match_tree
 from unet_deblur_tf.data.trees.refusals import (
+    ARCHIVES,
     SPLIT_ORDER,
     counts,
     refuse,
@@ -40,7 +41,7 @@ from unet_deblur_tf.utils.formats import PHOTOS
 
 MOST_FOLDERS = 3  # that a line names
 # Pictures that data sets are not read from, and archives.
-NOT_READ = ({*PHOTOS, ".ppm", ".pgm"} - PICTURE_SUFFIXES) | {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
+NOT_READ = ({*PHOTOS, ".ppm", ".pgm"} - PICTURE_SUFFIXES) | ARCHIVES
 
 
 class Tree(NamedTuple):

@@ -272,5 +272,10 @@ def test_a_frame_in_two_formats_does_not_count_twice(tmp_path):
 def test_splits_of_sequences_that_are_not_clear(tmp_path):
     for name in ("train_full", "test_small"):
         write_frames(tmp_path / name, 20)
-    with pytest.raises(InputError, match="test_small and train_full name splits"):
+    with pytest.raises(InputError, match="test_small and train_full have words for splits"):
         open_frames(tmp_path)
+
+
+def test_frames_below_a_folder_called_source_are_frames(tmp_path):
+    write_frames(tmp_path / "source/A", 50)
+    assert len(open_frames(tmp_path).sequences) == 1

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from unet_deblur_tf.data.pairs import measure_pairs
 from unet_deblur_tf.data.pictures import picture_size, read_picture
 from unet_deblur_tf.data.sources import open_source
-from unet_deblur_tf.data.trees import unnamed
+from unet_deblur_tf.data.trees import looks, unnamed
 from unet_deblur_tf.data.trees.layouts import LAYOUTS, Names, Reading, read_name
 from unet_deblur_tf.errors import InputError
 
@@ -226,18 +226,26 @@ def test_a_list_with_two_sharp_pictures_of_one(make_tree):
 def test_words_for_splits_that_may_not_mean_them(make_tree, paths, names):
     pairs = [[path.format(kind) for kind in ("blur", "sharp")] for path in paths]
     names = sorted(names.split(" and "))
-    refused(make_tree(pairs), "is not clear what is for training", f"{names[0]} and {names[1]} name splits")
+    refused(make_tree(pairs), "is not clear what is for training", f"{names[0]} and {names[1]} have words for splits")
     photos = make_tree([], *[path.format("x") for path in paths])
     assert open_source(photos, kind="photos").synthesised
 
 
-def test_a_split_without_pairs_is_not_passed_over(make_tree):
-    root = make_tree([[f"train/{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)], "test/shrap/9.png")
-    refused(
-        root,
-        "has 3 train pairs (blur",
-        "and test pictures that are in no pair, such as test/shrap/9.png",
-    )
+@pytest.mark.parametrize("more", [["test/blur/9.png", "test/shrap/9.png"], ["test/9_gt.png"]])
+def test_a_split_without_pairs_is_not_passed_over(make_tree, more):
+    root = make_tree([[f"train/{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)], *more)
+    refused(root, "has 3 train pairs (blur", f"and test pictures that are in no pair, such as {more[-1]}")
+
+
+@pytest.mark.parametrize("more", ["eval/figure.png", "test/test_sharp_bicubic/9.png"])
+def test_other_pictures_in_a_folder_for_a_split_are_said(make_tree, more):
+    root = make_tree([[f"train/{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)], more)
+    assert f"not used: 1 other, such as {more}" in open_source(root).summary
+
+
+def test_the_users_names_may_be_a_split_without_pairs(make_tree):
+    root = make_tree([[f"train/{kind}/{n}.png" for kind in ("bad", "good")] for n in range(3)], "test/bad/9.png")
+    assert len(open_source(root, blur="bad/", sharp="good/").splits["train"]) == 3
 
 
 def test_blurred_pictures_alone_may_be_a_split(make_tree):
@@ -279,6 +287,59 @@ def test_pairs_that_do_not_look_like_pairs(tmp_path):
     assert "do not look alike: do they belong together?" in said["others"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("test_results.csv", "name,psnr\nmean,25.3\n"), ("eval_log.txt", "loading\n"), ("requirements_dev.txt", "ruff\n")],
+)
+def test_other_text_files_with_words_for_splits_are_no_lists(make_tree, name, text):
+    root = make_tree([[f"{kind}/a{n}.png" for kind in ("blur", "sharp")] for n in range(3)])
+    (root / name).write_text(text)
+    assert_holds(root, unnamed=3)
+
+
+def test_a_list_with_names_of_columns(make_tree):
+    root = make_tree([[f"{kind}/{n}.png" for kind in ("blur", "sharp")] for n in range(3)])
+    (root / "train.csv").write_text("id,blur,sharp\n0,blur/0.png,sharp/0.png\n1,blur/1.png,sharp/1.png\n")
+    assert_holds(root, train=2)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["IMG_1.png", "DSC_1.png"], ["beach/beach00.png", "forest/forest00.png"], ["R/IMG_2.png", "P/DSC_2.png"]],
+)
+def test_photos_of_two_cameras_are_photos(tmp_path, names):
+    rng = np.random.default_rng(0)
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        coarse = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8))
+        coarse.resize((160, 120)).save(tmp_path / name)
+    assert open_source(tmp_path).synthesised
+
+
+@pytest.mark.parametrize("name", ["input.png", "clear.jpg", "blur free.png"])
+def test_a_photo_called_like_a_side_is_a_photo(make_tree, name):
+    if name == "blur free.png":
+        refused(make_tree([], name), "blurred pictures in")
+    else:
+        assert open_source(make_tree([], name)).synthesised
+
+
+def test_a_horizon_and_black_bars_are_in_both_halves_of_a_photo(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        photo = np.zeros((120, 200, 3), np.uint8)
+        photo[20:60], photo[60:100] = 200, 60
+        noise = Image.fromarray(rng.integers(0, 40, (12, 20, 3), dtype=np.uint8)).resize((200, 80))
+        photo[20:100] += np.asarray(noise)
+        Image.fromarray(photo).save(tmp_path / f"{number}.png")
+    assert open_source(tmp_path).synthesised
+
+
+def test_a_very_wide_photo_takes_little_memory():
+    wide = np.random.default_rng(0).integers(0, 255, (1, 60_000, 3), dtype=np.uint8)
+    assert looks._details(wide).shape == (64, 1024)
+
+
 def test_other_text_files_are_no_lists(make_tree):
     root = make_tree([[f"blur/{n}.png", f"sharp/{n}.png"] for n in range(3)])
     (root / "README.txt").write_text("two words\nand three words\n")
@@ -298,6 +359,21 @@ def write_lmdb(folder, pictures):
             transaction.put(name.encode("ascii"), file.getvalue())
             lines.append(f"{name}.png ({SIZE[1]},{SIZE[0]},3) 1")
     (folder / "meta_info.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_an_lmdb_file_beside_the_folders_that_it_was_made_of(tmp_path):
+    for kind, share in (("blur", 2), ("sharp", 1)):
+        levels = list(enumerate(LEVELS))[:3]
+        write_lmdb(tmp_path / f"train_{kind}.lmdb", [(f"000/{n:08}", grey // share) for n, grey in levels])
+        for number, grey in levels:
+            save(tmp_path / f"train_{kind}/000/{number:08}.png", grey // share)
+    assert_holds(tmp_path, train=3)
+
+
+def test_a_data_base_of_another_program_is_passed_over(make_tree):
+    root = make_tree([], "1.png", "2.png", "cache/3.png")
+    (root / "cache/data.mdb").write_bytes(b"x")
+    assert open_source(root).synthesised
 
 
 def test_an_lmdb_file_beside_a_folder_of_its_name(tmp_path):

@@ -388,3 +388,12 @@ def test_large_pictures_are_allowed_to_who_asks_alone(tmp_path, monkeypatch):
             photos.read_photo(tmp_path / "a.png")
         np.testing.assert_array_equal(allowed.result().pixels, COLOUR)
     assert Image.MAX_IMAGE_PIXELS == 10
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.webp", "a.bmp"])
+def test_each_format_may_be_large(tmp_path, monkeypatch, name):
+    Image.fromarray(COLOUR).save(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    np.testing.assert_array_equal(photos.read_photo(tmp_path / name, allow_large=True).pixels, COLOUR)
+    with pytest.raises(InputError, match="has more than 10 pixels"):
+        photos.read_photo(tmp_path / name)

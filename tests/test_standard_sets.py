@@ -275,6 +275,27 @@ def test_a_copy_of_the_pairs_beside_the_results_is_not_scored(make_pairs, save_p
         evaluate(data=root, restored=tmp_path / "results")
 
 
+def test_results_for_two_kinds_of_blur_are_told_apart(make_pairs, save_picture, tmp_path):
+    root = make_pairs("test/A/{}/1.png")
+    for kind in ("blur", "blur_gamma"):
+        save_picture(tmp_path / f"results/A/{kind}/1.png", (96, 112))
+    (pair,) = open_source(root).pairs("test")
+    assert RestoredFolder(tmp_path / "results").path_for(pair) == tmp_path / "results/A/blur/1.png"
+
+
+def test_a_log_beside_a_set_is_no_list(make_pairs):
+    root = make_pairs("test/GoPro/{}/1.png", "test/RealBlur_J/{}/2.png", root="Datasets")
+    (root / "test/RealBlur_J_results.txt").write_text("a log\n")
+    splits, _ = open_standard_set("realblur_j", root / "test/RealBlur_J")
+    assert [pair.name for pair in splits["test"]] == ["2"]
+
+
+def test_other_sets_may_lie_beside_realblurs_lists(sets, make_pairs):
+    make_pairs("REDS/val/{}/7.png", root="sets")
+    (sets / "REDS/val/blur").rename(sets / "REDS/val/x")
+    assert len(open_source("realblur_j", data_dir=sets).pairs("test")) == 2
+
+
 def test_a_score_says_if_the_pairs_were_held_out(make_pairs, capsys):
     evaluate("lite", make_pairs(*[f"{{}}/{number}.png" for number in range(4)]))
     assert "on 1 pairs" in (said := capsys.readouterr().out)

@@ -1,5 +1,6 @@
 """Serves the page, without any call to the outside."""
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -92,10 +93,11 @@ class Server:
     def _discard_old(self):
         """Deletes old photos until the server is closed. Gradio keeps those of a closed tab for an hour.
 
-        It keeps what of an upload had come when the visitor's connection broke, too.
+        Gradio also keeps the part of an upload that arrived before the connection broke.
         """
         while not self._closed.wait(LOOK):
-            os.utime(self._folder.name)  # or another server would take the folder for one that was left behind
+            with contextlib.suppress(OSError):
+                os.utime(self._folder.name)  # or another server would take the folder for one that was left behind
             for folder in (self._work, self._uploads):
                 jobs.discard_old(folder, self._limits.minutes)
 

@@ -26,9 +26,9 @@ from tqdm import tqdm
 from unet_deblur_tf.data.pairs import Pair, choose_split, common_size, digest_of
 from unet_deblur_tf.data.pictures import each_once, find_files, find_pictures, read_picture
 from unet_deblur_tf.data.store import PictureStore
-from unet_deblur_tf.data.trees.layouts import Names
 from unet_deblur_tf.data.trees.refusals import require_clear_splits
 from unet_deblur_tf.data.trees.splits import Splits
+from unet_deblur_tf.data.trees.unnamed import means_blurred
 from unet_deblur_tf.data.video_frames import extract_frames
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.utils.formats import VIDEOS, is_video
@@ -326,13 +326,11 @@ def require_sharp_frames(root: Path, folders: dict[Path, list[Path]]) -> None:
         InputError: if the name of one means blurred, or two of its pictures are called the same but for the ending.
     """
     for folder, paths in folders.items():
-        for part in folder.relative_to(root).parts:
-            side, weak = Names().side(part)
-            if side in ("blurred", "on request") and not weak:
-                raise InputError(
-                    f"{folder} holds blurred pictures, as its name says, and frames are taken for sharp ones. "
-                    f"For pairs, use --data {root}"
-                )
+        if any(map(means_blurred, folder.relative_to(root).parts)):
+            raise InputError(
+                f"{folder} holds blurred pictures, as its name says, and frames are taken for sharp ones. "
+                f"For pairs, use --data {root}"
+            )
         first: dict[str, Path] = {}
         for path in paths:
             if first.setdefault(path.stem, path) is not path:

@@ -14,7 +14,7 @@ SPLITS = ("train", "val", "test")
 FEWEST = 3  # the smallest number of items that can be divided into three splits
 HELD_OUT = 0.1  # share of the items that is held out for a missing split
 MOST = 2  # a larger group than this many times what is wanted is held out only where the smaller ones are too few
-CROP = r"[-_]s\d{3}$"  # at the end of the name of a crop, its number
+CROP = r"[-_]s\d{3,}$"  # at the end of the name of a crop, its number
 ENOUGH = 0.25  # share of what is wanted that smaller groups must hold together
 
 

@@ -126,7 +126,11 @@ def _opened(path, allow_large, header=False):
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             data = None if header else file.read()
-            with _limit_of_pixels(allow_large):
+            if allow_large:
+                with _without_limit(), Image.open(file if header else io.BytesIO(data)) as picture:
+                    yield data, picture
+                return
+            with LOCK:
                 picture = Image.open(file if header else io.BytesIO(data))
             with picture:
                 yield data, picture
@@ -146,12 +150,12 @@ def _opened(path, allow_large, header=False):
 
 
 @contextlib.contextmanager
-def _limit_of_pixels(allow_large):
-    """Within the block, Pillow opens pictures of any size, or up to its limit. The setting is global, so one waits."""
+def _without_limit():
+    """Within the block, Pillow reads pictures of any size. This is a setting of the process, so other threads wait."""
     with LOCK:
         limit = Image.MAX_IMAGE_PIXELS
         try:
-            Image.MAX_IMAGE_PIXELS = None if allow_large else limit
+            Image.MAX_IMAGE_PIXELS = None
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit

@@ -208,10 +208,10 @@ def _check_restored(folder, pairs):
                 f"{path} would be both {other.blur} and {pair.blur} restored. One is missing, or they need names "
                 f"such as {place}.png"
             )
-    in_folders = [path for path, pair in owners.items() if folder.agreement(path, pair) > 1]
+    in_folders = {path: None for path, pair in owners.items() if folder.agreement(path, pair) > 1}
     for path, pair in owners.items():
         if in_folders and pair.sequence and path.parent != folder.folder and path not in in_folders:
             raise InputError(
-                f"{path} would be {pair.blur} restored by its name alone, while {in_folders[0]} has the folder of its "
-                f"pair, too: it should lie in a folder {pair.sequence}/"
+                f"{path} would be {pair.blur} restored by its name alone, while {next(iter(in_folders))} has the "
+                f"folder of its pair, too: it should lie in a folder {pair.sequence}/"
             )

@@ -1,6 +1,7 @@
 """Finds the pictures that another program restored, by the names of the pairs that they belong to."""
 
 import collections
+import functools
 import os
 from pathlib import Path
 
@@ -52,19 +53,28 @@ class RestoredFolder:
         agreement = {path: self.agreement(path, pair) for path in candidates}
         best = max(agreement.values())
         matches = [path for path in agreement if agreement[path] == best]
+        if len(matches) > 1 and all(map(self._has_side, matches)):  # such as blur/ and blur_gamma/
+            whole = {path: self.agreement(path, pair, with_sides=True) for path in matches}
+            matches = [path for path in matches if whole[path] == max(whole.values())]
         if len(matches) > 1:
             raise InputError(f"{matches[0]} and {matches[1]} could both be {pair.blur} restored: which is meant?")
         return matches[0]
 
-    def agreement(self, path, pair):
+    def agreement(self, path, pair, with_sides=False):
         """In how many parts of its path, from its end, a restored picture is called as a `Pair` is.
 
-        Folders that are called blur, sharp and the like do not count: a copy of the pairs may lie beside the results.
+        Folders that are called blur, sharp and the like do not count, unless `with_sides`: a copy of the pairs may lie
+        beside the results.
         """
         places = [Path(str(picture)).parts for picture in (pair.blur, pair.sharp)]
         places.append((*pair.sequence.split("/"), pair.name))
-        found = without_sides(path.relative_to(self.folder).parts)
-        return max(common_end(found, without_sides(place)) for place in places)
+        parts = tuple if with_sides else without_sides
+        found = parts(path.relative_to(self.folder).parts)
+        return max(common_end(found, parts(place)) for place in places)
+
+    def _has_side(self, path):
+        parts = path.relative_to(self.folder).parts
+        return len(without_sides(parts)) < len(parts)
 
     def read(self, pair, shape):
         """Reads the restored picture of a `Pair`.
@@ -89,8 +99,13 @@ class RestoredFolder:
 
 def without_sides(parts):
     """The parts of a path without folders whose names mean blurred or sharp; A/ and B/ may be sequences."""
-    sides = [Names().side(part) for part in parts[:-1]]
-    return [part for part, (side, weak) in zip(parts, [*sides, (None, False)]) if not side or weak]
+    return [*(part for part in parts[:-1] if not _is_side(part)), parts[-1]]
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_side(part):
+    side, weak = Names().side(part)
+    return bool(side) and not weak
 
 
 def common_end(one, other):

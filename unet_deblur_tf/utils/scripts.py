@@ -82,7 +82,8 @@ def run(main, arguments):
         sys.exit(1)
     except Stopped as stopped:
         name = "interrupted" if stopped.signal == signal.SIGINT else "terminated"
-        print(f"\n{program}: {name}{stopped.advice and ': ' + stopped.advice}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # there is no terminal any more
+            print(f"\n{program}: {name}{stopped.advice and ': ' + stopped.advice}", file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)

@@ -6,6 +6,7 @@ A name is read word by word: capitals, digits and words that say nothing ("crops
 `Blur`, `blur_300` and `blur_crops` all mean "blur". `train_blur` names a split and a side.
 """
 
+import functools
 import re
 import unicodedata
 from typing import NamedTuple
@@ -77,6 +78,11 @@ COMPOUNDS = {f"{word}{end}": split for word, split in SPLIT_WORDS.items() for en
 
 def words_of(name):
     """The words and numbers of a folder's or a file's name, in lower case: "BlurImages_2" is blur, images, 2."""
+    return [*_words_of(name)]
+
+
+@functools.lru_cache(maxsize=1 << 17)  # large sets ask for each name several times
+def _words_of(name):
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
     return re.findall(r"\d+|[^\W\d_]+", name.lower())
 
@@ -122,6 +128,7 @@ class Names:
     """
 
     def __init__(self, blur=None, sharp=None, weak_only=False):
+        blur, sharp = (name and name.rstrip("/\\") for name in (blur, sharp))  # which shells add
         for flag, name in (("blur", blur), ("sharp", sharp)):
             if name is not None and not re.fullmatch(r"[^/\\]*\w[^/\\]*", name):
                 raise InputError(f"--{flag} takes the name of a folder, such as {flag}, not {name!r}")

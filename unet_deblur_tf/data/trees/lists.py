@@ -11,7 +11,7 @@ import re
 from pathlib import PurePath
 from typing import NamedTuple
 
-from unet_deblur_tf.data.pictures import PICTURE_SUFFIXES
+from unet_deblur_tf.data.pictures import PICTURE_SUFFIXES, is_picture
 from unet_deblur_tf.data.trees.layouts import read_name
 from unet_deblur_tf.data.trees.matching import Twins, side_by_file_name, side_by_folders
 from unet_deblur_tf.errors import InputError
@@ -54,6 +54,7 @@ def read_lists(files, root, names, splits, only=None):
             kind, or puts a pair into another split, or gives it another sharp picture, than another line.
     """
     found, lists, notes, unread = {}, [], [], []
+    stems = {path.stem for path in files if is_picture(path)}
     for path in files:
         if path.suffix.lower() not in LISTS or len(path.relative_to(root).parts) > DEPTH:
             continue
@@ -61,7 +62,7 @@ def read_lists(files, root, names, splits, only=None):
             continue
         lines = read_lines(path)
         if not lines:
-            unread += [path] if read_name(path.stem).split else []
+            unread += [path] if read_name(path.stem).split and names_pictures(path, stems) else []
             continue
         pairs, note = pairs_of(path, lines, root, names, splits)
         if note:
@@ -83,19 +84,33 @@ def read_lists(files, root, names, splits, only=None):
     return Lists([*found.values()], lists, notes, unread)
 
 
-def read_lines(path):
-    """The lines of a list of pairs as lists of two names; empty for any other file.
-
-    Raises:
-        InputError: if most lines name two pictures, but some do not.
-    """
+def text_lines(path):
+    """The lines of a text file without empty ones and comments; none if it cannot be read as text."""
     try:
         data = path.read_bytes()
         wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as programs of Windows write it
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return []
-    lines = [line.replace("\\", "/") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [line.replace("\\", "/") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def names_pictures(path, stems):
+    """Whether at least half of the lines of a text file name a picture, by its file name or one of some stems."""
+    lines = [re.split(r"[\s,;]+", line.strip()) for line in text_lines(path)]
+    named = [any(is_picture_name(word) or PurePath(word).name in stems for word in words) for words in lines]
+    return bool(lines) and 2 * sum(named) >= len(lines)
+
+
+def read_lines(path):
+    """The lines of a list of pairs as lists of two names; empty for any other file.
+
+    Raises:
+        InputError: if most lines name two pictures, but some do not.
+    """
+    lines = text_lines(path)
+    if path.suffix.lower() == ".csv" and lines and not picture_names(lines[0]):
+        del lines[0]  # the names of the columns
     named = [picture_names(line) for line in lines]
     good = [line for line in named if len(line) == 2]
     if not lines or 2 * len(good) < len(lines):

@@ -56,12 +56,14 @@ def find_lmdb_pictures(files):
         InputError: if the package lmdb is missing, or a file is not as BasicSR writes it; or if a folder NAME beside
             it, which it was made of, has lost some of its pictures.
     """
-    found, beside = {}, collections.Counter(path.parent for path in files if is_picture(path))
+    found, beside = {}, collections.Counter(folder for path in files if is_picture(path) for folder in path.parents)
     for path in files:
         if path.name != "data.mdb":
             continue
         folder, lines = path.parent.with_suffix(""), _index_lines(path.parent)
-        if beside[folder] == 0:
+        if folder == path.parent and lines is None:
+            continue  # of another program
+        if folder == path.parent or beside[folder] == 0:
             found |= _read_index(path.parent, lines)
         elif beside[folder] < len(lines or ()):
             raise InputError(

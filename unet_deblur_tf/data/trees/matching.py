@@ -122,7 +122,7 @@ def find_sides(paths, names, splits):
         if tells(by_name):
             return by_name
         by_whole_name = [side_by_file_name(path, names, splits, whole=True) for path in paths]
-        if all(side.side for side in by_whole_name):
+        if {side.side for side in by_whole_name} == {"blurred", "sharp"}:
             return by_whole_name
     if names.blur is None and not of_side(sides, "blurred"):
         return with_unnamed_blurred(sides)

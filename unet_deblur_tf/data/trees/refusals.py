@@ -4,7 +4,7 @@ import collections
 
 from unet_deblur_tf.data.pairs import evenly_spaced
 from unet_deblur_tf.data.pictures import PICTURE_SUFFIXES
-from unet_deblur_tf.data.trees.layouts import Names
+from unet_deblur_tf.data.trees.layouts import words_of
 from unet_deblur_tf.data.trees.splits import Splits
 from unet_deblur_tf.errors import InputError
 
@@ -22,31 +22,49 @@ def require_split_of_all(root, splits, first):
         )
 
 
-def require_clear_splits(root, paths):
+def require_clear_splits(root, paths, advice=""):
     """Raises an InputError if names have words for splits in a way that does not tell whether they mean them.
 
     Args:
         root: `Path`.
         paths: list of `PurePath` of pictures of which no folder names a split.
+        advice: str, what else would do, for the end of the message.
     """
     if unclear := Splits(paths, root).unclear(paths):
         raise InputError(
-            f"It is not clear what is for training in {root}: {' and '.join(unclear)} name splits, but not as folders "
-            "that are called alike but for the split. Move the pictures to folders such as train/ and test/"
+            f"It is not clear what is for training in {root}: {' and '.join(unclear)} have words for splits, but the "
+            f"rest of their names differs. Move the pictures to folders such as train/ and test/{advice}"
         )
 
 
-def require_pairs_of_all_splits(root, layout, splits, unused):
-    """Raises an InputError if a split has pictures, but no pairs; it may have blurred pictures alone, as in REDS."""
-    finder = Splits(unused, root)
+def require_pairs_of_all_splits(root, layout, splits, unused, names):
+    """Raises an InputError if a split has no pairs, but pictures that look like those of pairs by their names.
+
+    These are sharp ones, or ones without a side that are called like blurred ones. Blurred pictures alone are as in
+    REDS.
+
+    Args:
+        root: `Path`.
+        layout: str, its name.
+        splits: dict from splits to pairs.
+        unused: list of paths of pictures that belong to no pair.
+        names: `layouts.Names`.
+    """
+    finder, missing = Splits(unused, root, (names.blur, names.sharp)), {}
     for path in unused:
-        split = finder.of(path)
-        alone = any(Names().side(part)[0] in ("blurred", "on request") for part in path.relative_to(root).parent.parts)
-        if split and splits and split not in splits and not alone:
-            raise InputError(
-                f"{root} has {counts(splits)} ({layout}), and {split} pictures that are in no pair, such as "
-                f"{relative(root, path)}. Name them as the others are, in folders or lists, or move them elsewhere"
-            )
+        if (split := finder.of(path)) not in ("", *splits):
+            sides = {names.side(part)[0] for part in path.relative_to(root).parent.parts}
+            missing.setdefault(split, []).append((path, sides))
+    for split, found in missing.items():
+        blurred = {path.stem for path, sides in found if "blurred" in sides}
+        for path, sides in found:
+            bare = not sides - {None} and not {"sharp", "blur"} & {*words_of(path.parent.name)}
+            named_sharp = any(names.side(word) == ("sharp", False) for word in words_of(path.stem)[-1:])
+            if "sharp" in sides or (bare and path.stem in blurred) or named_sharp:
+                raise InputError(
+                    f"{root} has {counts(splits)} ({layout}), and {split} pictures that are in no pair, such as "
+                    f"{relative(root, path)}. Name them as the others are, in folders or lists, or move them elsewhere"
+                )
 
 
 def require_lists_understood(root, lists, pairs):

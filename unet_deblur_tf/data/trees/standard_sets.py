@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unet_deblur_tf.data.pictures import is_passed_over
+from unet_deblur_tf.data.trees.lists import read_lines
 from unet_deblur_tf.data.trees.tree import read_tree
 from unet_deblur_tf.errors import InputError
 
@@ -96,7 +97,8 @@ def open_standard_set(name, data_dir, blur=None, sharp=None):
 
 def has_lists(folder, known):
     """Whether a folder has lists of the pairs of a set."""
-    return bool(known.lists) and any(re.match(known.lists, path.stem.lower()) for path in folder.glob("*.txt"))
+    files = folder.glob("*.txt") if known.lists else ()
+    return any(re.match(known.lists, path.stem.lower()) and read_lines(path) for path in files)
 
 
 def require_test_set_alone(folder, known, count):

@@ -84,14 +84,15 @@ def read_tree(root, kind=None, blur=None, sharp=None, lists=None):
     if found.pairs:
         used = {path for pair in found.pairs for path in (pair.blurred, pair.sharp)}
         unused = [path for path in paths if path not in used]
-        lists = ", ".join(path.relative_to(root).as_posix() for path in found.files)
-        return pair_tree(root, f"pairs of the lists {lists}", found.pairs, {}, unused, found.notes)
+        named = f"pairs of the lists {', '.join(path.relative_to(root).as_posix() for path in found.files)}"
+        # Where it is said which lists count, other data sets may lie beside.
+        return pair_tree(root, named, found.pairs, {}, unused, None if lists else names, found.notes)
     inside = find_lmdb_pictures(files)
     match = match_tree([*paths, *inside], root, blur, sharp)
     if match:
         require_lists_understood(root, found, match.pairs)
         notes = [*found.notes, *not_read(files)]
-        return pair_tree(root, match.name, match.pairs, inside, match.unused, notes)
+        return pair_tree(root, match.name, match.pairs, inside, match.unused, names, notes)
     if not paths:
         refuse_without_pictures(root)
     if kind == "pairs":
@@ -100,7 +101,7 @@ def read_tree(root, kind=None, blur=None, sharp=None, lists=None):
     return photo_tree(root, paths, notes=not_read(files))
 
 
-def pair_tree(root, layout, twins, pictures, unused, notes=()):
+def pair_tree(root, layout, twins, pictures, unused, names=None, notes=()):
     """The `Tree` of pairs.
 
     Args:
@@ -109,16 +110,19 @@ def pair_tree(root, layout, twins, pictures, unused, notes=()):
         twins: list of `Twins`.
         pictures: dict from the paths that are not files to what `pictures.read_picture` takes.
         unused: list of paths of pictures that belong to no pair.
+        names: `layouts.Names`, by which unused pictures of other splits are looked at; None to pass over them.
         notes: list of str, what else to say.
 
     Raises:
-        InputError: if some pairs name a split and others do not, or it is not clear whether they do.
+        InputError: if some pairs name a split and others do not, it is not clear whether they do, or a split has
+            pictures, but no pairs.
     """
     found, twins = twins, each_once(twins, root, lambda pair: (pair.split, pair.blurred, pair.sharp))
     splits = by_split(twins, pictures)
     require_clear_splits(root, [pair.blurred for pair in twins if not pair.split])
     require_split_of_all(root, splits, next((pair.blurred for pair in twins if not pair.split), None))
-    require_pairs_of_all_splits(root, layout, splits, unused)
+    if names:
+        require_pairs_of_all_splits(root, layout, splits, unused, names)
     first = twins[0]
     parts = [
         f"{root}: {layout}; {counts(splits)}",
@@ -147,7 +151,7 @@ def photo_tree(root, paths, certain=False, notes=()):
     for path in photos:
         splits[finder.of(path)].append(path)
     if not certain:
-        require_clear_splits(root, splits.get("", ()))
+        require_clear_splits(root, splits.get("", ()), "; --as photos takes all")
     unused = splits.pop("") if len(splits) > 1 and "" in splits else []
     first = next(iter(splits.values()))[0]
     parts = [f"{root}: {counts(splits, 'sharp photos')}, such as {relative(root, first)}"]

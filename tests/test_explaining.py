@@ -356,6 +356,7 @@ def test_the_cost_of_a_picture_for_which_tensorflow_does_not_count(tmp_path):
     assert "An output pixel depends on" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_cost_command_with_all_variants(tmp_path):
     done = run_script_here("explain.py", "cost", "--variant", "all", "--size", "32x32", cwd=tmp_path)
     rows = [line.split() for line in done.stdout.splitlines()]

@@ -28,7 +28,7 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float | None:
     """How much two pictures look alike: the correlation of their details, after both were reduced.
 
     Args:
-        one, other: uint8 `(height, width, 3)` of the same size.
+        one, other: uint8 or float32 `(height, width, 3)` of the same size, in levels of 255.
 
     Returns:
         Correlation in -1..1, or None if one of them has no detail.
@@ -83,8 +83,8 @@ def may_show_the_same(twins: list) -> bool:
         bool, whether most of them could.
     """
     some = evenly_spaced(twins, PAIRS)
-    could = [both for both in map(_read, some) if both and (likeness(*both) or 1) > UNLIKE]
-    return 2 * len(could) > len(some)
+    alike = [likeness(*both) for both in map(_read, some) if both]
+    return 2 * len([each for each in alike if each is None or each > UNLIKE]) > len(some)
 
 
 def doubts(pairs: list) -> list[str]:

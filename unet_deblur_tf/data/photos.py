@@ -32,9 +32,7 @@ ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
 TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, EXIF_IFD, GPS_IFD)
 SIZE_TAGS = (0x0100, 0x0101)  # width and height
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, EXTRA_SAMPLES = 258, 262, 284, 338
-
-
-LOCK = threading.Lock()
+LOCK = threading.Lock()  # of Pillow's limit, which is one for all threads
 
 
 class Photo(NamedTuple):
@@ -126,12 +124,13 @@ def _opened(path, allow_large, header=False):
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             data = None if header else file.read()
+            source = file if header else io.BytesIO(data)
             if allow_large:
-                with _without_limit(), Image.open(file if header else io.BytesIO(data)) as picture:
+                with _without_limit(), Image.open(source) as picture:
                     yield data, picture
                 return
-            with LOCK:
-                picture = Image.open(file if header else io.BytesIO(data))
+            with LOCK:  # not while another thread has lifted the limit
+                picture = Image.open(source)
             with picture:
                 yield data, picture
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unet_deblur_tf.data.pairs import evenly_spaced, measure_pairs, require_size
-from unet_deblur_tf.data.sources import open_source
+from unet_deblur_tf.data.sources import RealPairs, open_source
 from unet_deblur_tf.data.trees.standard_sets import SETS
 from unet_deblur_tf.errors import InputError
 from unet_deblur_tf.evaluation import metrics
@@ -168,8 +168,8 @@ def split_and_protocol(name: str, split: str | None, protocol: str | None) -> tu
 
 
 def held_out_text(source, split: str) -> str:
-    """What to add to the name of a split if the data set does not name it, or ""."""
-    if split == "all" or split in getattr(source, "splits", {split: None}):
+    """What to add to the name of a split if a set of pairs does not name it, or ""."""
+    if not isinstance(source, RealPairs) or split in ("all", *source.splits):
         return ""
     count = len(source.pairs("all"))
     return f": {len(source.pairs(split))} of {count} that were held out, --split all scores all of them"

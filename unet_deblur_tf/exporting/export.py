@@ -67,15 +67,14 @@ def export_network(
         if output is None or (target.resolve().parent / "models.config").exists():
             write_configs(target.resolve().parent)
         return [f"Network          {path}", *published(folder)]
-    files, more = [target], []
+    more = []
     if format == "onnx":
         export_onnx(network, target, half_weights=half_weights)
     elif format == "openvino":
         more = export_openvino(network, target, half_weights, int8)
-        files.append(target.with_suffix(".bin"))
     else:
         export_litert(network, target, *size)
-    written = [f"{file}  ({file.stat().st_size / 1e6:.1f} MB, {network.name})" for file in files]
+    written = [f"{file}  ({file.stat().st_size / 1e6:.1f} MB, {network.name})" for file in _files_of(target)]
     return [f"Network          {path}", *more, *written]
 
 
@@ -128,12 +127,17 @@ def _choose_target(format, output, overwrite, suffix, default_folder):
         raise InputError(f"--output must end in {ending} for --format {format}, not {target.name!r}")
     if target.is_dir():
         raise InputError(f"{target} is a folder: --output takes the file's name")
-    for file in (target, target.with_suffix(".bin")) if format == "openvino" else (target,):
+    for file in _files_of(target):
         if file.exists() and not overwrite:
             raise InputError(f"{file} is there already: --overwrite replaces it, --output names another")
     make_folder(target.parent)
     remove_partial(target.parent)
     return target
+
+
+def _files_of(target):
+    """The files of an export: OpenVINO keeps the weights in one of their own."""
+    return [target, target.with_suffix(".bin")] if target.suffix == ENDINGS["openvino"] else [target]
 
 
 def _publish(network, source, unchanged, base, max_pixels, warmup_sizes):

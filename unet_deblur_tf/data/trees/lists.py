@@ -54,7 +54,6 @@ def read_lists(files, root, names, splits, only=None):
             kind, or puts a pair into another split, or gives it another sharp picture, than another line.
     """
     found, lists, notes, unread = {}, [], [], []
-    stems = {path.stem for path in files if is_picture(path)}
     for path in files:
         if path.suffix.lower() not in LISTS or len(path.relative_to(root).parts) > DEPTH:
             continue
@@ -62,7 +61,7 @@ def read_lists(files, root, names, splits, only=None):
             continue
         lines = read_lines(path)
         if not lines:
-            unread += [path] if read_name(path.stem).split and names_pictures(path, stems) else []
+            unread += [path] if read_name(path.stem).split and names_pictures(path, files) else []
             continue
         pairs, note = pairs_of(path, lines, root, names, splits)
         if note:
@@ -95,8 +94,9 @@ def text_lines(path):
     return [line.replace("\\", "/") for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
-def names_pictures(path, stems):
-    """Whether at least half of the lines of a text file name a picture, by its file name or one of some stems."""
+def names_pictures(path, files):
+    """Whether at least half of the lines of a text file name pictures, by file names or stems of those in `files`."""
+    stems = {file.stem for file in files if is_picture(file)}
     lines = [re.split(r"[\s,;]+", line.strip()) for line in text_lines(path)]
     named = [any(is_picture_name(word) or PurePath(word).name in stems for word in words) for words in lines]
     return bool(lines) and 2 * sum(named) >= len(lines)

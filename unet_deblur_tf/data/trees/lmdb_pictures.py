@@ -56,10 +56,11 @@ def find_lmdb_pictures(files):
         InputError: if the package lmdb is missing, or a file is not as BasicSR writes it; or if a folder NAME beside
             it, which it was made of, has lost some of its pictures.
     """
+    data_bases = [path for path in files if path.name == "data.mdb"]
+    if not data_bases:
+        return {}
     found, beside = {}, collections.Counter(folder for path in files if is_picture(path) for folder in path.parents)
-    for path in files:
-        if path.name != "data.mdb":
-            continue
+    for path in data_bases:
         folder, lines = path.parent.with_suffix(""), _index_lines(path.parent)
         if folder == path.parent and lines is None:
             continue  # of another program

@@ -87,15 +87,16 @@ def may_show_the_same(twins: list) -> bool:
     return 2 * len([each for each in alike if each is None or each > UNLIKE]) > len(some)
 
 
-def doubts(pairs: list) -> list[str]:
+def doubts(splits: dict[str, list]) -> list[str]:
     """Looks at some pairs, and says what is odd about them.
 
     Args:
-        pairs: list of `Pair`.
+        splits: dict from splits to lists of `Pair`.
 
     Returns:
         List of str, empty if they look like a blurred and a sharp picture of the same scene.
     """
+    pairs = [pair for each in splits.values() for pair in each]
     looked = [both for pair in evenly_spaced(pairs, PAIRS) if (both := _read(pair.pictures))]
     looked = [both for both in looked if min(both[0].shape[:2]) >= SMALLEST]
     alike = [each for both in looked if (each := likeness(*both)) is not None]

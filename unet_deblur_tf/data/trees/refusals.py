@@ -5,7 +5,7 @@ import collections
 from unet_deblur_tf.data.pairs import evenly_spaced
 from unet_deblur_tf.data.pictures import PICTURE_SUFFIXES
 from unet_deblur_tf.data.trees.layouts import words_of
-from unet_deblur_tf.data.trees.splits import Splits
+from unet_deblur_tf.data.trees.splits import Splits, unclear_splits
 from unet_deblur_tf.errors import InputError
 
 SPLIT_ORDER = ("train", "val", "test", "")
@@ -30,7 +30,7 @@ def require_clear_splits(root, paths, advice=""):
         paths: list of `PurePath` of pictures of which no folder names a split.
         advice: str, what else would do, for the end of the message.
     """
-    if unclear := Splits(paths, root).unclear(paths):
+    if unclear := unclear_splits(paths, root):
         raise InputError(
             f"It is not clear what is for training in {root}: {' and '.join(unclear)} have words for splits, but the "
             f"rest of their names differs. Move the pictures to folders such as train/ and test/{advice}"

@@ -5,7 +5,7 @@ folder beside it is called the same but for the split (`GoPro_train` and `GoPro_
 folders of one path name different splits, the outer one counts, unless the inner one has a sibling of another split.
 
 Where names have words for several splits in another way, such as `GoPro_train` beside `HIDE_test`, it is not clear
-whether they mean them: `unclear` finds these.
+whether they mean them: `unclear_splits` finds these.
 """
 
 import collections
@@ -49,23 +49,6 @@ class Splits:
         named = (self._splits.get(folders[:number], {}).get(part) for number, part in enumerate(folders))
         return [(number, split) for number, split in enumerate(named) if split]
 
-    def unclear(self, paths):
-        """Two names with words for different splits that are not taken for them: of sibling folders, or of all files.
-
-        Args:
-            paths: list of `PurePath`, pictures of which no folder names a split.
-
-        Returns:
-            List of two names, or an empty list.
-        """
-        stems = {path.stem for path in paths}
-        for names in [*_below(paths, self.root).values(), stems]:
-            found = {name: split for name in sorted(names) if (split := read_name(name).split)}
-            first = {split: name for name, split in found.items()}
-            if len(first) > 1 and (names is not stems or len(found) == len(stems)):
-                return [*first.values()][:2]
-        return []
-
     def of(self, path):
         """The split of a picture: "train", "val", "test", or "" if no folder names one."""
         folders = path.relative_to(self.root).parent.parts
@@ -83,6 +66,25 @@ class Splits:
         split = self.of(path)
         named = [number for number, other in self._found(folders) if other == split][:1]
         return [(number, part) for number, part in enumerate(folders) if number not in named]
+
+
+def unclear_splits(paths, root):
+    """Two names with words for different splits that are not taken for them: of sibling folders, or of all files.
+
+    Args:
+        paths: list of `PurePath`, pictures below `root` of which no folder names a split.
+        root: `PurePath`.
+
+    Returns:
+        List of two names, or an empty list.
+    """
+    stems = {path.stem for path in paths}
+    for names in [*_below(paths, root).values(), stems]:
+        found = {name: split for name in sorted(names) if (split := read_name(name).split)}
+        first = {split: name for name, split in found.items()}
+        if len(first) > 1 and (names is not stems or len(found) == len(stems)):
+            return [*first.values()][:2]
+    return []
 
 
 def _below(paths, root):

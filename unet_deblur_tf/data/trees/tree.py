@@ -119,8 +119,9 @@ def pair_tree(root, layout, twins, pictures, unused, names=None, notes=()):
     """
     found, twins = twins, each_once(twins, root, lambda pair: (pair.split, pair.blurred, pair.sharp))
     splits = by_split(twins, pictures)
-    require_clear_splits(root, [pair.blurred for pair in twins if not pair.split])
-    require_split_of_all(root, splits, next((pair.blurred for pair in twins if not pair.split), None))
+    unsplit = [pair.blurred for pair in twins if not pair.split]
+    require_clear_splits(root, unsplit)
+    require_split_of_all(root, splits, next(iter(unsplit), None))
     if names:
         require_pairs_of_all_splits(root, layout, splits, unused, names)
     first = twins[0]
@@ -132,7 +133,7 @@ def pair_tree(root, layout, twins, pictures, unused, names=None, notes=()):
     ]
     if unused:
         parts.append(f"not used: {len(unused)} other, such as {relative(root, unused[0])}")
-    parts += [*notes, *linked_again(found, twins), *doubts([pair for each in splits.values() for pair in each])]
+    parts += [*notes, *linked_again(found, twins), *doubts(splits)]
     return Tree(splits, False, "; ".join(parts))
 
 
@@ -177,10 +178,11 @@ def half_tree(root, paths):
         splits[finder.of(path)].append(Pair(sequence, path.stem, blurred, sharp, blurred.size))
     if not paths:
         refuse_without_pictures(root)
-    require_clear_splits(root, [pair.blur.path for pair in splits.get("", ())])
-    require_split_of_all(root, splits, next((pair.blur.path for pair in splits.get("", ())), None))
+    unsplit = [pair.blur.path for pair in splits.get("", ())]
+    require_clear_splits(root, unsplit)
+    require_split_of_all(root, splits, next(iter(unsplit), None))
     parts = [f"{root}: blurred (left) and sharp (right) side by side", counts(splits), *linked_again(paths, pictures)]
-    parts += doubts([pair for each in splits.values() for pair in each])
+    parts += doubts(splits)
     return Tree(dict(splits), False, "; ".join(parts))
 
 
